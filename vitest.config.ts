@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["packages/*/test/**/*.test.ts"],
+    isolate: false,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    reporters: ["default", "./closing-line.reporter.ts"],
+  },
+});
