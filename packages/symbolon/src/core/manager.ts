@@ -1,0 +1,552 @@
+/** createSessionManager: begin, find, list, count and end sessions. */
+import { createIndexKeys, createKeyring } from "../crypto/keyring.ts";
+import { NotSupportedError, OptionsError } from "../errors.ts";
+import type { Bounds } from "./data.ts";
+import { checkData } from "./data.ts";
+import { Engine, EXPIRY_SLACK_MS, type FirstRecord, type InspectReason } from "./engine.ts";
+import type { SessionEvents, SessionListener } from "./events.ts";
+import { deadlineOf, isExpired, type Lifetime } from "./lifetime.ts";
+import { checkId, refuseUnknown, resolveLifetime, resolveOptions, type SessionManagerOptions } from "./options.ts";
+import { startPruner } from "./pruner.ts";
+import { type Device, type Envelope, type SessionState, type Snapshot, Vault } from "./record.ts";
+import { type SaveResult, Session } from "./session.ts";
+import {
+  canClose,
+  canPrune,
+  type Ending,
+  hasOwnerIndex,
+  hasTenantIndex,
+  isTombstone,
+  type OwnerIndex,
+  type OwnerKey,
+  type RecordPage,
+  type Store,
+  type TenantIndex,
+  type TenantKey,
+} from "./store.ts";
+import { lookupOfHandle, remintToken, secretOf } from "./token.ts";
+
+/** What a new session begins with. */
+export interface CreateOptions<Data extends object> {
+  /** Whose session it is: an opaque text the application chose. Left out: an anonymous session. */
+  readonly userId?: string;
+  readonly roles?: readonly string[];
+  readonly data?: Data;
+  /** Values the server can read and list without the token. */
+  readonly extra?: Readonly<Record<string, unknown>>;
+  /** Uses the `lifetime.remember` timeouts. */
+  readonly remember?: boolean;
+  /** Timeouts of this session instead of the manager's. */
+  readonly lifetime?: Lifetime;
+  readonly device?: Device;
+  readonly tenant?: string;
+}
+
+/** A session just begun, with the token to hand to the client: the only time it can be read. */
+export type CreatedSession<Data extends object> = Session<Data> & { readonly id: string; readonly token: string };
+
+/** What a list shows of a session; never its token or its data. */
+export interface SessionInfo {
+  /** Public handle, to revoke by. */
+  readonly id: string;
+  readonly state: SessionState;
+  readonly userId: string | null;
+  readonly tenant: string | null;
+  readonly roles: readonly string[];
+  readonly extra: Readonly<Record<string, unknown>>;
+  readonly device: Device | null;
+  /** Instants in ms since the epoch. */
+  readonly createdAt: number;
+  readonly authenticatedAt: number | null;
+  readonly lastSeenAt: number;
+  readonly expiresAt: number;
+  readonly remember: boolean;
+  /** Whether it is the one named by `current`. */
+  readonly current: boolean;
+}
+
+/** Which sessions to list: of one user, or of a tenant. */
+export interface ListOptions {
+  readonly userId?: string;
+  readonly tenant?: string;
+  /** `cursor` of the page before. */
+  readonly cursor?: string | null;
+  /** Default 50, at most 1000. */
+  readonly limit?: number;
+  /** Handle of the caller's own session, to be marked. */
+  readonly current?: string | null;
+}
+
+/** One page of sessions, newest first; `cursor` is null on the last. */
+export interface SessionPage {
+  readonly sessions: readonly SessionInfo[];
+  readonly cursor: string | null;
+}
+
+/** What an update by handle changes; what is left out stays. */
+export interface UpdateOptions<Data extends object> {
+  readonly roles?: readonly string[];
+  readonly extra?: Readonly<Record<string, unknown>>;
+  /** Changes the data; only where `seal` is `server`, because split data needs the token. Runs again after a conflict. */
+  readonly data?: (data: Data) => void;
+}
+
+/** What `inspect` finds. */
+export type Inspection<Data extends object> =
+  | { readonly ok: true; readonly session: Session<Data> }
+  | { readonly ok: false; readonly reason: InspectReason; readonly ended?: Ending };
+
+/** Begins, finds, lists, counts and ends sessions. All methods work without HTTP. */
+export interface SessionManager<Data extends object = Record<string, unknown>> {
+  /** Begins a session under a fresh token. One store write. */
+  create(options?: CreateOptions<Data>): Promise<CreatedSession<Data>>;
+  /** The session a token opens, or null. Anonymous sessions too: look at `state`. One store read, and a write when use is due to be noted. */
+  validate(token: string): Promise<Session<Data> | null>;
+  /** As `validate`, with the reason when there is no session. The reason is for logs, not for clients. */
+  inspect(token: string): Promise<Inspection<Data>>;
+  /** Gives a session a new token and ends the old one, in one conditional write; null when the token opens none. */
+  refresh(token: string): Promise<CreatedSession<Data> | null>;
+  /** One session of a user by its handle; another user's handle is answered as an unknown one: null. */
+  get(userId: string, id: string): Promise<SessionInfo | null>;
+  /** Changes a session by handle, atomically; `gone` when the user has no such session. */
+  update(userId: string, id: string, change: UpdateOptions<Data>): Promise<SaveResult>;
+  /** Ends one session of a user; idempotent. Answers whose it was, or null when there was none. */
+  revoke(userId: string, id: string, reason?: string): Promise<string | null>;
+  /** Ends the session a token belongs to; idempotent. Answers whose it was: null for an anonymous one and for none. */
+  revokeToken(token: string, reason?: string): Promise<string | null>;
+  /** Ends all sessions of a user, save those whose handles are excepted; answers how many. */
+  revokeAll(userId: string, options?: { except?: string | readonly string[]; reason?: string }): Promise<number>;
+  /** Ends all sessions of a tenant; answers how many. */
+  revokeTenant(tenant: string, reason?: string): Promise<number>;
+  /** Ends all sessions of this manager's namespace, anonymous ones too; answers how many. */
+  revokeEverything(reason?: string): Promise<number>;
+  list(options: ListOptions): Promise<SessionPage>;
+  /** Counts live sessions of logged-in users: of a user, a tenant, or all. */
+  count(options?: { userId?: string; tenant?: string }): Promise<number>;
+  /** Counts users with a live session. */
+  countUsers(options?: { tenant?: string }): Promise<number>;
+  /** Removes expired records now; answers how many. Runs in the background too, see `pruneEvery`. */
+  prune(): Promise<number>;
+  /** Replaces the keyring, newest first, without a restart. A removed key ends what is under it at once; refused keys change nothing. */
+  setKeys(keys: readonly (string | undefined)[]): void;
+  /** Listens to an event; the returned function stops listening. Listeners run synchronously and cannot break a request. */
+  on<Type extends keyof SessionEvents>(type: Type, listener: SessionListener<Type>): () => void;
+  /** Stops the background work and closes what the store opened itself. */
+  close(): Promise<void>;
+}
+
+const PRUNE_BATCH = 500;
+const engines = new WeakMap<object, Engine>();
+
+/**
+ * Makes a session manager. Options are checked here, once.
+ *
+ * @throws {OptionsError} or {KeyError} with a message that says what to write instead.
+ */
+export function createSessionManager<Data extends object = Record<string, unknown>>(
+  options: SessionManagerOptions<Data>,
+): SessionManager<Data> {
+  const resolved = resolveOptions(options);
+  const ring = createKeyring(options.keys);
+  const vault = new Vault(resolved.namespace, ring, createIndexKeys(options.indexKey, options.keys));
+  const engine = new Engine(options.store, resolved, vault);
+  const manager = new Manager<Data>(engine);
+  engines.set(manager, engine);
+  return manager;
+}
+
+/** The engine of a manager, for bindings; not part of the public face. */
+export function engineOf(sessions: SessionManager<never> | SessionManager<object>): Engine {
+  const engine = engines.get(sessions);
+  if (engine !== undefined) return engine;
+  throw new OptionsError("sessions: pass what createSessionManager returned (from this copy of the package).");
+}
+
+class Manager<Data extends object> implements SessionManager<Data> {
+  readonly #engine: Engine;
+  readonly #stopPruner: () => void;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    const every = canPrune(engine.calls.store) ? engine.options.pruneEvery : null;
+    this.#stopPruner = startPruner(every, () => this.prune());
+  }
+
+  async create(options: CreateOptions<Data> = {}): Promise<CreatedSession<Data>> {
+    const first = firstRecord(this.#engine, options);
+    const { snapshot, token } = await this.#engine.create(first);
+    return this.#withToken(snapshot, token.text);
+  }
+
+  async validate(token: string): Promise<Session<Data> | null> {
+    const found = await this.inspect(token);
+    return found.ok ? found.session : null;
+  }
+
+  async inspect(token: string): Promise<Inspection<Data>> {
+    const opened = await this.#engine.open(token);
+    if (!opened.ok) return opened;
+    const snapshot = await this.#touch(opened.snapshot, token);
+    if (snapshot === null) return { ok: false, reason: "ended" };
+    return { ok: true, session: new Session<Data>(this.#engine, { snapshot, token }) };
+  }
+
+  async refresh(token: string): Promise<CreatedSession<Data> | null> {
+    const engine = this.#engine;
+    const opened = await engine.open(token);
+    if (!opened.ok) return null;
+    const { envelope, record } = opened.snapshot;
+    const next = remintToken("s1", engine.vault.ring, engine.vault.space, envelope.id, record.route);
+    if (next === null) return null;
+    const outcome = await engine.write(opened.snapshot, (current) => {
+      // Of two refreshes with one token, the second finds another verifier and gets nothing.
+      if (current.envelope.verifier !== envelope.verifier) return null;
+      const generation = current.envelope.generation + 1;
+      const wrap = engine.vault.rewrap(current, secretOf(token), next.secret, generation);
+      const verifier = next.verifier.toString("base64url");
+      return { envelope: { ...current.envelope, generation, verifier, wrap, lastSeenAt: engine.now() } };
+    });
+    if (outcome.status !== "saved") return null;
+    engine.events.emit("refreshed", engine.now(), { id: envelope.id, userId: envelope.userId });
+    return this.#withToken(outcome.snapshot, next.text);
+  }
+
+  async get(userId: string, id: string): Promise<SessionInfo | null> {
+    const snapshot = await this.#find(userId, id);
+    return snapshot === null ? null : infoOf(snapshot.envelope, null);
+  }
+
+  async update(userId: string, id: string, change: UpdateOptions<Data>): Promise<SaveResult> {
+    refuseUnknown(change, ["roles", "extra", "data"], "update.");
+    const snapshot = await this.#find(userId, id);
+    if (snapshot === null) return "gone";
+    const roles = change.roles === undefined ? undefined : checkRoles(change.roles);
+    const extra = change.extra === undefined ? undefined : checkExtra(change.extra, this.#engine.options.bounds);
+    const outcome = await this.#engine.write(snapshot, (current) => {
+      const envelope = {
+        ...current.envelope,
+        roles: roles ?? current.envelope.roles,
+        extra: extra ?? current.envelope.extra,
+      };
+      return change.data === undefined ? { envelope } : this.#changeData(current, envelope, change.data);
+    });
+    return outcome.status;
+  }
+
+  async revoke(userId: string, id: string, reason = "revoked"): Promise<string | null> {
+    const snapshot = await this.#find(userId, id);
+    return snapshot === null ? null : this.#end(snapshot, reason);
+  }
+
+  async revokeToken(token: string, reason = "revoked"): Promise<string | null> {
+    const opened = await this.#engine.open(token);
+    return opened.ok ? this.#end(opened.snapshot, reason) : null;
+  }
+
+  async revokeAll(
+    userId: string,
+    options: { except?: string | readonly string[]; reason?: string } = {},
+  ): Promise<number> {
+    const { vault, calls } = this.#engine;
+    const owner = this.#ownerKey(userId);
+    const except = [options.except ?? []]
+      .flat()
+      .flatMap((id) => lookupOfHandle("s1", vault.ring, vault.space, id) ?? []);
+    const ending = this.#ending(options.reason);
+    const store = this.#indexed();
+    const count = await calls.run("deleteByOwner", (call) => store.deleteByOwner(owner, except, ending, call));
+    this.#reportMany({ userId, tenant: null, reason: ending.reason, count });
+    return count;
+  }
+
+  async revokeTenant(tenant: string, reason?: string): Promise<number> {
+    const count = await this.#deleteByTenant(this.#tenantKey(checkId(tenant, "tenant")), reason);
+    this.#reportMany({ userId: null, tenant, reason: reason ?? "revoked", count });
+    return count;
+  }
+
+  async revokeEverything(reason?: string): Promise<number> {
+    const count = await this.#deleteByTenant(this.#tenantKey(null), reason);
+    this.#reportMany({ userId: null, tenant: null, reason: reason ?? "revoked", count });
+    return count;
+  }
+
+  async list(options: ListOptions): Promise<SessionPage> {
+    refuseUnknown(options, ["userId", "tenant", "cursor", "limit", "current"], "list.");
+    const page = { cursor: checkCursor(options.cursor ?? null), limit: checkLimit(options.limit ?? 50) };
+    const records = await this.#listRecords(options, page);
+    const now = this.#engine.now();
+    const sessions: SessionInfo[] = [];
+    for (const record of records.records) {
+      const snapshot = this.#engine.vault.open(record.lookup, record);
+      if (snapshot === null || isExpired(snapshot.envelope, now)) continue;
+      if (options.tenant !== undefined && snapshot.envelope.tenant !== options.tenant) continue;
+      sessions.push(infoOf(snapshot.envelope, options.current ?? null));
+    }
+    return { sessions, cursor: records.cursor };
+  }
+
+  async count(options: { userId?: string; tenant?: string } = {}): Promise<number> {
+    refuseUnknown(options, ["userId", "tenant"], "count.");
+    const { calls } = this.#engine;
+    if (options.userId === undefined) {
+      const tenant = this.#tenantKey(options.tenant ?? null);
+      const store = this.#tenantIndexed();
+      return calls.run("countByTenant", (call) => store.countByTenant(tenant, call));
+    }
+    if (options.tenant !== undefined) return this.#countOfUserInTenant(options.userId, options.tenant);
+    const owner = this.#ownerKey(options.userId);
+    const store = this.#indexed();
+    return calls.run("countByOwner", (call) => store.countByOwner(owner, call));
+  }
+
+  async countUsers(options: { tenant?: string } = {}): Promise<number> {
+    refuseUnknown(options, ["tenant"], "countUsers.");
+    const tenant = this.#tenantKey(options.tenant ?? null);
+    const store = this.#tenantIndexed();
+    return this.#engine.calls.run("countOwners", (call) => store.countOwners(tenant, call));
+  }
+
+  async prune(): Promise<number> {
+    const { calls } = this.#engine;
+    const { store } = calls;
+    if (!canPrune(store)) throw missingAbility("prune", "remove expired records");
+    let count = 0;
+    for (let batch = PRUNE_BATCH; batch === PRUNE_BATCH; count += batch) {
+      const before = this.#engine.now() - EXPIRY_SLACK_MS;
+      batch = await calls.run("prune", (call) => store.prune(before, PRUNE_BATCH, call));
+      // Between batches requests get their turn, also when the store answers synchronously.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    if (count > 0) this.#engine.events.emit("pruned", this.#engine.now(), { count });
+    return count;
+  }
+
+  setKeys(keys: readonly (string | undefined)[]): void {
+    const ring = createKeyring(keys);
+    this.#engine.vault.replaceRing(ring);
+    this.#engine.forget();
+    const ids = [...ring.byId.keys()].map((id) => id.toString(16).padStart(4, "0"));
+    this.#engine.events.emit("keys-changed", this.#engine.now(), { primary: ids[0] ?? "", keys: ids });
+  }
+
+  on<Type extends keyof SessionEvents>(type: Type, listener: SessionListener<Type>): () => void {
+    return this.#engine.events.on(type, listener);
+  }
+
+  async close(): Promise<void> {
+    this.#stopPruner();
+    const { store } = this.#engine.calls;
+    if (canClose(store)) await store.close();
+  }
+
+  #withToken(snapshot: Snapshot, token: string): CreatedSession<Data> {
+    const session = new Session<Data>(this.#engine, { snapshot, token });
+    // Not enumerable, so that logging or serialising the session does not show it (R-070).
+    return Object.defineProperty(session, "token", { value: token }) as CreatedSession<Data>;
+  }
+
+  /** Notes that a session is in use, when that is due. Null when it ended meanwhile. */
+  async #touch(snapshot: Snapshot, token: string): Promise<Snapshot | null> {
+    const engine = this.#engine;
+    if (!engine.isTouchDue(snapshot)) return snapshot;
+    try {
+      const outcome = await engine.write(snapshot, (current) => {
+        if (!engine.isTouchDue(current)) return null;
+        return { envelope: { ...current.envelope, lastSeenAt: engine.now() } };
+      });
+      if (outcome.status === "gone") return null;
+      engine.remember(token, outcome.snapshot);
+      return outcome.snapshot;
+    } catch {
+      // The session was read and is valid; a touch that fails only lets it end sooner. The event has been raised.
+      return snapshot;
+    }
+  }
+
+  async #find(userId: string, id: string): Promise<Snapshot | null> {
+    const { vault } = this.#engine;
+    const { route } = vault.ownerOf(checkId(userId, "userId"));
+    const lookup = lookupOfHandle("s1", vault.ring, vault.space, id);
+    if (lookup === null) return null;
+    const found = await this.#engine.read({ space: vault.space, route, lookup });
+    if (found === null || isTombstone(found)) return null;
+    const snapshot = vault.open(lookup, found);
+    if (snapshot === null || snapshot.envelope.userId !== userId) return null;
+    return isExpired(snapshot.envelope, this.#engine.now()) ? null : snapshot;
+  }
+
+  async #end(snapshot: Snapshot, reason: string): Promise<string | null> {
+    const { id, userId } = snapshot.envelope;
+    const { reason: checked } = this.#ending(reason);
+    if (!(await this.#engine.end(snapshot.record, checked))) return null;
+    this.#engine.events.emit("revoked", this.#engine.now(), { id, userId, reason: checked });
+    return userId;
+  }
+
+  #changeData(
+    current: Snapshot,
+    envelope: Envelope,
+    change: (data: Data) => void,
+  ): { envelope: Envelope; data: Buffer } {
+    const { vault, codec, options } = this.#engine;
+    if ((envelope.wrap?.seal ?? options.seal) !== "server") {
+      throw new NotSupportedError(
+        "update.data: the data of a split session opens only with its token; see seal: 'server'.",
+      );
+    }
+    const opened = vault.openData(current, null);
+    const data = opened === null ? codec.initial() : codec.load(opened.text);
+    change(data as Data);
+    codec.checkSchema(data);
+    const known = { key: opened?.key ?? null, secret: null, seal: "server" as const };
+    return vault.sealData(current.record.lookup, envelope, codec.encode(data), known);
+  }
+
+  async #listRecords(options: ListOptions, page: { cursor: string | null; limit: number }): Promise<RecordPage> {
+    const { calls } = this.#engine;
+    if (options.userId !== undefined) {
+      const owner = this.#ownerKey(options.userId);
+      const store = this.#indexed();
+      return calls.run("listByOwner", (call) => store.listByOwner(owner, page, call));
+    }
+    if (options.tenant === undefined) throw new OptionsError("list: name a userId or a tenant.");
+    const tenant = this.#tenantKey(options.tenant);
+    const store = this.#tenantIndexed();
+    return calls.run("listByTenant", (call) => store.listByTenant(tenant, page, call));
+  }
+
+  async #countOfUserInTenant(userId: string, tenant: string): Promise<number> {
+    let count = 0;
+    let cursor: string | null = null;
+    do {
+      const page: SessionPage = await this.list({ userId, tenant, cursor, limit: 1000 });
+      count += page.sessions.length;
+      cursor = page.cursor;
+    } while (cursor !== null);
+    return count;
+  }
+
+  async #deleteByTenant(tenant: TenantKey, reason: string | undefined): Promise<number> {
+    const ending = this.#ending(reason);
+    const store = this.#tenantIndexed();
+    return this.#engine.calls.run("deleteByTenant", (call) => store.deleteByTenant(tenant, ending, call));
+  }
+
+  #reportMany(facts: SessionEvents["revoked-many"]): void {
+    this.#engine.events.emit("revoked-many", this.#engine.now(), facts);
+  }
+
+  #ending(reason = "revoked"): Ending {
+    if (typeof reason !== "string" || !/^[\w .:/-]{1,100}$/.test(reason)) {
+      throw new OptionsError("reason: use 1 to 100 letters, digits, spaces or '.:/_-'; it is stored in the clear.");
+    }
+    return { reason, at: this.#engine.now() };
+  }
+
+  #ownerKey(userId: string): OwnerKey {
+    const { vault } = this.#engine;
+    return { space: vault.space, ...vault.ownerOf(checkId(userId, "userId")) };
+  }
+
+  #tenantKey(tenant: string | null): TenantKey {
+    const { vault } = this.#engine;
+    return { space: vault.space, tenant: tenant === null ? null : vault.tenantOf(checkId(tenant, "tenant")) };
+  }
+
+  #indexed(): Store & OwnerIndex {
+    const { store } = this.#engine.calls;
+    if (hasOwnerIndex(store)) return store;
+    throw missingAbility("owner index", "list, count or end a user's sessions");
+  }
+
+  #tenantIndexed(): Store & TenantIndex {
+    const { store } = this.#engine.calls;
+    if (hasTenantIndex(store)) return store;
+    throw missingAbility("tenant index", "list, count or end sessions by tenant or altogether");
+  }
+}
+
+function missingAbility(ability: string, purpose: string): NotSupportedError {
+  return new NotSupportedError(`This store has no ${ability}, so it cannot ${purpose}; see docs/stores.md.`);
+}
+
+function firstRecord<Data extends object>(engine: Engine, options: CreateOptions<Data>): FirstRecord {
+  refuseUnknown(options, ["userId", "roles", "data", "extra", "remember", "lifetime", "device", "tenant"], "create.");
+  const { options: manager, codec } = engine;
+  const now = engine.now();
+  const remember = options.remember ?? false;
+  const fallback = remember ? manager.remember : manager.lifetime;
+  const lifetime =
+    options.lifetime === undefined ? fallback : resolveLifetime(options.lifetime, fallback, "create.lifetime");
+  const userId = "userId" in options && options.userId !== undefined ? checkId(options.userId, "userId") : null;
+  if (options.data !== undefined) codec.checkSchema(options.data);
+  return {
+    envelope: {
+      state: userId === null ? "anonymous" : "authenticated",
+      userId,
+      tenant: options.tenant === undefined ? manager.tenant : checkId(options.tenant, "tenant"),
+      roles: checkRoles(options.roles ?? []),
+      extra: checkExtra(options.extra ?? {}, manager.bounds),
+      device: options.device === undefined ? null : checkDevice(options.device),
+      createdAt: now,
+      authenticatedAt: userId === null ? null : now,
+      lastSeenAt: now,
+      idle: lifetime.idle,
+      absoluteAt: now + lifetime.absolute,
+      remember,
+    },
+    dataText: options.data === undefined ? null : codec.encode(options.data),
+  };
+}
+
+function infoOf(envelope: Envelope, current: string | null): SessionInfo {
+  const { id, state, userId, tenant, roles, extra, device, createdAt, authenticatedAt, lastSeenAt, remember } =
+    envelope;
+  return {
+    id,
+    state,
+    userId,
+    tenant,
+    roles,
+    extra,
+    device,
+    createdAt,
+    authenticatedAt,
+    lastSeenAt,
+    remember,
+    expiresAt: deadlineOf(envelope),
+    current: id === current,
+  };
+}
+
+function checkRoles(roles: readonly string[]): readonly string[] {
+  const isGood = Array.isArray(roles) && roles.every((role) => typeof role === "string" && role.length > 0);
+  if (!isGood) throw new OptionsError("roles: pass a list of texts, none empty.");
+  return [...roles];
+}
+
+function checkExtra(extra: unknown, bounds: Bounds): Readonly<Record<string, unknown>> {
+  checkData(extra, bounds);
+  // A copy, so that a later change by the caller is not in the session.
+  return JSON.parse(JSON.stringify(extra)) as Record<string, unknown>;
+}
+
+function checkDevice(device: Device): Device {
+  refuseUnknown(device, ["name", "userAgent", "ip"], "device.");
+  for (const value of Object.values(device)) {
+    if (typeof value !== "string") throw new OptionsError("device: name, userAgent and ip are texts.");
+  }
+  const clip = (text: string): string => text.slice(0, 512);
+  return Object.fromEntries(Object.entries(device).map(([name, text]) => [name, clip(text as string)]));
+}
+
+function checkCursor(cursor: string | null): string | null {
+  if (cursor === null || (typeof cursor === "string" && cursor.length <= 1024)) return cursor;
+  throw new OptionsError("list.cursor: pass the cursor of the page before, or null.");
+}
+
+function checkLimit(limit: number): number {
+  if (Number.isSafeInteger(limit) && limit >= 1 && limit <= 1000) return limit;
+  throw new OptionsError("list.limit: write a whole number from 1 to 1000.");
+}

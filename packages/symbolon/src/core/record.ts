@@ -1,0 +1,300 @@
+/**
+ * Records: the sealed shape of a session, and how it is opened.
+ *
+ *   envelope = format[1] | key id[2] | nonce[12] | sealed JSON | tag[16]     under a key of this record and server key
+ *   data     = format[1] | nonce[12] | sealed JSON | tag[16]                under the session's own data key
+ *
+ * The envelope alone has authority (R-065). It opens with the server key, so that sessions can be listed and ended
+ * without their tokens. It is bound to the record's place and version, and it holds a digest of the sealed data: a
+ * record whose parts were moved, mixed or rolled back one by one does not open.
+ */
+import { digestText, hmac } from "../crypto/derive.ts";
+import type { IndexKeys, Key, Keyring } from "../crypto/keyring.ts";
+import { fillPublicRandom, secretBytes } from "../crypto/random.ts";
+import { open, seal } from "../crypto/seal.ts";
+import { DataTooLargeError } from "../errors.ts";
+import { deadlineOf, type Times } from "./lifetime.ts";
+import type { RecordChange, RecordKey, StoredRecord } from "./store.ts";
+
+/** Whether somebody is logged in; `pending` is for logins that still miss a step. */
+export type SessionState = "anonymous" | "pending" | "authenticated";
+
+/** What was noted of the client when the session began: a description, never proof. */
+export interface Device {
+  readonly name?: string;
+  readonly userAgent?: string;
+  readonly ip?: string;
+}
+
+/** The data key, wrapped: XORed with a pad that is derived afresh, with a random salt, for every wrapping. */
+interface WrappedKey {
+  /** `split`: the pad needs the token's secret; `server`: the server key alone makes it. */
+  readonly seal: "split" | "server";
+  readonly keyId: number;
+  readonly salt: string;
+  readonly key: string;
+}
+
+/** Everything about a session but its data. Instants in ms since the epoch. */
+export interface Envelope extends Times {
+  /** The session's public handle. */
+  readonly id: string;
+  readonly state: SessionState;
+  readonly userId: string | null;
+  readonly tenant: string | null;
+  readonly roles: readonly string[];
+  readonly extra: Readonly<Record<string, unknown>>;
+  readonly device: Device | null;
+  readonly authenticatedAt: number | null;
+  readonly remember: boolean;
+  /** Counts tokens of this session; 1 for the first. */
+  readonly generation: number;
+  /** SHA-256 of the current token's secret, base64url. */
+  readonly verifier: string;
+  readonly wrap: WrappedKey | null;
+  /** Counts writes of the data; 0 while there is none. */
+  readonly dataVersion: number;
+  /** SHA-256 of the sealed data, base64url; null while there is none. */
+  readonly dataDigest: string | null;
+}
+
+/** An opened record. Shared between requests that saw the same bytes: never changed. */
+export interface Snapshot {
+  readonly record: StoredRecord;
+  readonly envelope: Envelope;
+  readonly verifier: Buffer;
+}
+
+/** What a write replaces. */
+export interface SnapshotChange {
+  readonly envelope: Envelope;
+  /** Sealed data; left out, the data stays. */
+  readonly data?: Uint8Array | null;
+}
+
+const FORMAT = 1;
+const ENVELOPE_HEADER = 3;
+const DATA_HEADER = Buffer.from([FORMAT]);
+const MAX_ENVELOPE = 8192;
+
+/** A data key seals at most this many versions of the data before a new one takes over (R-063). */
+const VERSIONS_PER_DATA_KEY = 2 ** 20;
+
+/** Seals and opens the records of one namespace. */
+export class Vault {
+  /** Digest of the namespace, 11 characters. */
+  readonly space: string;
+  readonly #index: IndexKeys;
+  #ring: Keyring;
+
+  constructor(namespace: string, ring: Keyring, index: IndexKeys) {
+    this.space = digestText(`namespace/${namespace}`).slice(0, 11);
+    this.#ring = ring;
+    this.#index = index;
+  }
+
+  get ring(): Keyring {
+    return this.#ring;
+  }
+
+  replaceRing(ring: Keyring): void {
+    this.#ring = ring;
+  }
+
+  /** Where a user's records live, and the digest that names the user there. */
+  ownerOf(userId: string): { readonly route: number; readonly owner: string } {
+    const digest = hmac(this.#index.owner, Buffer.from(this.space + userId, "utf8"));
+    return { owner: digest.toString("base64url", 0, 16), route: digest.readUIntBE(16, 3) };
+  }
+
+  /** The digest that names a tenant in the store. */
+  tenantOf(tenant: string): string {
+    return hmac(this.#index.tenant, Buffer.from(this.space + tenant, "utf8")).toString("base64url", 0, 16);
+  }
+
+  /** A random route, for sessions without an owner. */
+  randomRoute(): number {
+    return secretBytes(3).readUIntBE(0, 3);
+  }
+
+  /** Opens a record as it was found at `lookup`; null when anything about it is not as it was sealed. */
+  open(lookup: string, record: StoredRecord): Snapshot | null {
+    const sealed = toBuffer(record.envelope);
+    if (record.lookup !== lookup || sealed.length < ENVELOPE_HEADER || sealed[0] !== FORMAT) return null;
+    const key = this.#ring.byId.get(sealed.readUInt16BE(1));
+    if (key === undefined) return null;
+    const text = open(this.#envelopeKey(key, lookup), ENVELOPE_HEADER, this.#contextOf(record), sealed);
+    const envelope = text === null ? null : parseEnvelope(text);
+    if (envelope === null || !dataBelongs(envelope, record.data)) return null;
+    return { record, envelope, verifier: Buffer.from(envelope.verifier, "base64url") };
+  }
+
+  /** Whether a record is byte for byte the one that was opened before. */
+  isSame(snapshot: Snapshot, record: StoredRecord): boolean {
+    const known = snapshot.record;
+    return (
+      known.version === record.version &&
+      known.owner === record.owner &&
+      known.tenant === record.tenant &&
+      known.lookup === record.lookup &&
+      sameBytes(known.envelope, record.envelope) &&
+      (sameBytes(known.data, record.data) || dataBelongs(snapshot.envelope, record.data))
+    );
+  }
+
+  /** Seals a new session's first record. */
+  sealFirst(key: RecordKey, owner: string | null, envelope: Envelope, data: Uint8Array | null): Snapshot {
+    const tenant = envelope.tenant === null ? null : this.tenantOf(envelope.tenant);
+    return this.#seal({ ...key, owner, tenant, createdAt: envelope.createdAt, version: 1 }, envelope, data);
+  }
+
+  /** Seals the next version of a record. */
+  sealNext(snapshot: Snapshot, change: SnapshotChange): Snapshot {
+    const { space, route, lookup, owner, tenant, createdAt, version } = snapshot.record;
+    const data = change.data === undefined ? snapshot.record.data : change.data;
+    return this.#seal({ space, route, lookup, owner, tenant, createdAt, version: version + 1 }, change.envelope, data);
+  }
+
+  /** Opens the data of a snapshot; null when it has none. `secret` is the token's, null without a token. */
+  openData(snapshot: Snapshot, secret: Buffer | null): { key: Buffer; text: string } | null {
+    const { record, envelope } = snapshot;
+    if (record.data === null || envelope.wrap === null) return null;
+    const key = this.#unwrap(record.lookup, envelope, envelope.wrap, secret);
+    const text = key === null ? null : openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
+    return key === null || text === null ? null : { key, text };
+  }
+
+  /** Opens the data of a newer snapshot of the same session with a data key that is already known. */
+  openDataWith(key: Buffer, snapshot: Snapshot): string | null {
+    const { record, envelope } = snapshot;
+    return record.data === null ? null : openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
+  }
+
+  /** Seals new data for an envelope, making and wrapping a data key when there is none or it served long enough. */
+  sealData(
+    lookup: string,
+    envelope: Envelope,
+    text: string,
+    known: { readonly key: Buffer | null; readonly secret: Buffer | null; readonly seal: "split" | "server" },
+  ): { envelope: Envelope; data: Buffer; key: Buffer } {
+    const dataVersion = envelope.dataVersion + 1;
+    const fresh = known.key === null || envelope.wrap === null || dataVersion % VERSIONS_PER_DATA_KEY === 0;
+    const key = fresh ? secretBytes(32) : (known.key as Buffer);
+    const wrap = fresh
+      ? this.#wrap(lookup, envelope.generation, envelope.wrap?.seal ?? known.seal, key, known.secret)
+      : envelope.wrap;
+    const data = seal(key, DATA_HEADER, dataContext(lookup, dataVersion), text);
+    return { envelope: { ...envelope, wrap, dataVersion, dataDigest: digestText(data) }, data, key };
+  }
+
+  /** Wraps the data key for the next generation's secret; the data itself stays as it is. */
+  rewrap(snapshot: Snapshot, oldSecret: Buffer, newSecret: Buffer, generation: number): WrappedKey | null {
+    const { record, envelope } = snapshot;
+    if (envelope.wrap === null) return null;
+    const key = this.#unwrap(record.lookup, envelope, envelope.wrap, oldSecret);
+    return key === null ? null : this.#wrap(record.lookup, generation, envelope.wrap.seal, key, newSecret);
+  }
+
+  #seal(
+    hints: Omit<StoredRecord, "envelope" | "data" | "touchedAt" | "deadline">,
+    envelope: Envelope,
+    data: Uint8Array | null,
+  ): Snapshot {
+    const text = JSON.stringify(envelope);
+    if (Buffer.byteLength(text) > MAX_ENVELOPE) {
+      throw new DataTooLargeError(`Roles, extra and device of a session are over ${MAX_ENVELOPE} bytes in all.`);
+    }
+    const key = this.#ring.primary;
+    const header = Buffer.from([FORMAT, key.id >> 8, key.id & 0xff]);
+    const record: StoredRecord = {
+      ...hints,
+      touchedAt: envelope.lastSeenAt,
+      deadline: deadlineOf(envelope),
+      envelope: seal(this.#envelopeKey(key, hints.lookup), header, this.#contextOf(hints), text),
+      data,
+    };
+    return { record, envelope, verifier: Buffer.from(envelope.verifier, "base64url") };
+  }
+
+  #envelopeKey(key: Key, lookup: string): Buffer {
+    return hmac(key.envelope, Buffer.from(this.space + lookup, "latin1"));
+  }
+
+  /** Where an envelope belongs; every part has one alphabet and no part can hold the separator. */
+  #contextOf(record: Pick<StoredRecord, "lookup" | "version" | "owner" | "tenant" | "route">): string {
+    const { lookup, version, owner, tenant, route } = record;
+    return `envelope/1\n${this.space}\n${lookup}\n${route}\n${version}\n${owner ?? ""}\n${tenant ?? ""}`;
+  }
+
+  #wrap(lookup: string, generation: number, mode: "split" | "server", key: Buffer, secret: Buffer | null): WrappedKey {
+    const salt = Buffer.allocUnsafe(16);
+    fillPublicRandom(salt, 0, 16);
+    const server = this.#ring.primary;
+    const pad = padOf(server, lookup, generation, mode, salt, secret);
+    if (pad === null) throw new TypeError("A split session's data can only be written with its token.");
+    return { seal: mode, keyId: server.id, salt: salt.toString("base64url"), key: xor(pad, key).toString("base64url") };
+  }
+
+  #unwrap(lookup: string, envelope: Envelope, wrap: WrappedKey, secret: Buffer | null): Buffer | null {
+    const server = this.#ring.byId.get(wrap.keyId);
+    if (server === undefined) return null;
+    const salt = Buffer.from(wrap.salt, "base64url");
+    const pad = padOf(server, lookup, envelope.generation, wrap.seal, salt, secret);
+    return pad === null ? null : xor(pad, Buffer.from(wrap.key, "base64url"));
+  }
+}
+
+function padOf(
+  server: Key,
+  lookup: string,
+  generation: number,
+  mode: "split" | "server",
+  salt: Buffer,
+  secret: Buffer | null,
+): Buffer | null {
+  if (mode === "server")
+    return hmac(server.wrap, Buffer.concat([Buffer.from(`server/1\n${lookup}\n${generation}\n`), salt]));
+  if (secret === null) return null;
+  return hmac(server.wrap, Buffer.concat([Buffer.from(`split/1\n${lookup}\n${generation}\n`), salt, secret]));
+}
+
+function openData(key: Buffer, lookup: string, dataVersion: number, sealed: Buffer): string | null {
+  if (sealed[0] !== FORMAT) return null;
+  return open(key, DATA_HEADER.length, dataContext(lookup, dataVersion), sealed);
+}
+
+function dataContext(lookup: string, dataVersion: number): string {
+  return `data/1\n${lookup}\n${dataVersion}`;
+}
+
+/** The envelope opened, so the text is ours; the check is for records of a format this code does not know. */
+function parseEnvelope(text: string): Envelope | null {
+  const envelope = JSON.parse(text) as Envelope;
+  const times = [envelope.createdAt, envelope.lastSeenAt, envelope.idle, envelope.absoluteAt];
+  return times.every(Number.isSafeInteger) && typeof envelope.verifier === "string" ? envelope : null;
+}
+
+function dataBelongs(envelope: Envelope, data: Uint8Array | null): boolean {
+  return data === null ? envelope.dataDigest === null : digestText(data) === envelope.dataDigest;
+}
+
+function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  if (a === null || b === null) return a === b;
+  return toBuffer(a).equals(b);
+}
+
+function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function xor(a: Buffer, b: Buffer): Buffer {
+  const result = Buffer.allocUnsafe(a.length);
+  for (let index = 0; index < a.length; index++) result[index] = (a[index] ?? 0) ^ (b[index] ?? 0);
+  return result;
+}
+
+/** The changeable part of a snapshot, as a store's update takes it. */
+export function changeOf(snapshot: Snapshot, withData: boolean): RecordChange {
+  const { touchedAt, deadline, envelope, data } = snapshot.record;
+  return withData ? { touchedAt, deadline, envelope, data } : { touchedAt, deadline, envelope };
+}

@@ -1,0 +1,476 @@
+/** Session: what request code holds. */
+import { ConflictError, RecordCorruptError, StoreUnavailableError } from "../errors.ts";
+import { applyChanges, findChanges } from "./changes.ts";
+import type { Engine, FirstRecord, Outcome } from "./engine.ts";
+import { deadlineOf, type Duration, parseDuration } from "./lifetime.ts";
+import type { Device, Envelope, SessionState, Snapshot, SnapshotChange } from "./record.ts";
+import { secretOf } from "./token.ts";
+
+type JsonObject = Record<string, unknown>;
+type DataChange = (data: JsonObject) => void | Promise<void>;
+
+/** What the data becomes with a write, and whether that differs from what is stored. */
+interface NextData {
+  readonly text: string;
+  readonly differs: boolean;
+}
+
+/** What a request wants written, fixed when its save begins: later changes belong to the next save. */
+interface Intent {
+  /** The request's data as text; null when it changed none. */
+  readonly mine: string | null;
+  readonly baseline: string;
+  readonly baseVersion: number;
+  readonly change: DataChange | null;
+  readonly shortenedTo: number | null;
+}
+
+/** What `save` and `update` answer: written, nothing to write, or the session has ended meanwhile. */
+export type SaveResult = "saved" | "unchanged" | "gone";
+
+/** The token a response has to carry, or take away. */
+export interface TokenNews {
+  /** A token the client does not have yet. */
+  readonly issued: string | null;
+  /** The client's token is dead by the session's own doing, so its cookie can go. */
+  readonly cleared: boolean;
+  /** The deadline moved, so a cookie with a Max-Age should be sent again. */
+  readonly extended: boolean;
+}
+
+/** How a session is begun; used by the manager and by request handling only. */
+export interface SessionSource {
+  readonly snapshot: Snapshot | null;
+  readonly token: string | null;
+  /** Set when the store could not be read: nothing can be written. */
+  readonly readOnly?: boolean;
+}
+
+/** Request handling's side of a session; not part of the public face. */
+export interface RequestSide {
+  /** Whether `commit` has anything to do; looks at the data only if it was touched. */
+  needsCommit(session: Session<object>): boolean;
+  /** Writes changed data and a due touch, in one write. */
+  commit(session: Session<object>): Promise<SaveResult>;
+  /** Drops changes of data that were not written. */
+  discard(session: Session<object>): void;
+  /** What the response has to tell the client, once. */
+  takeNews(session: Session<object>): TokenNews;
+  /** The token the session is carried by, null before there is one. */
+  tokenOf(session: Session<object>): string | null;
+}
+
+/** Request handling's access to what a session keeps to itself. */
+export let requestSide: RequestSide;
+
+/**
+ * One client's session.
+ *
+ * Reading `data` opens it, the first time; changes to it, nested ones too, are found at save. In a binding, `save` is
+ * called for you before the response leaves. Where another request wrote meanwhile, what this one changed is replayed
+ * on the newer data (`conflicts: 'merge'`), by path in plain objects; the later save wins where both changed one path.
+ */
+export class Session<Data extends object = Record<string, unknown>> {
+  static {
+    requestSide = {
+      needsCommit: (session) => session.#needsCommit(),
+      commit: (session) => session.#serially(() => session.#commit(null, true)),
+      discard: (session) => session.#discard(),
+      takeNews: (session) => session.#takeNews(),
+      tokenOf: (session) => session.#token,
+    };
+  }
+
+  readonly #engine: Engine;
+  readonly #readOnly: boolean;
+  #snapshot: Snapshot | null;
+  #token: string | null;
+  #isNew: boolean;
+  /** Ended by somebody else while this request ran: nothing may be written or sent. */
+  #gone = false;
+  #issued = false;
+  #cleared = false;
+  #extended = false;
+
+  /** Undefined until touched. */
+  #data: JsonObject | undefined;
+  /** The data as last read or written, as text; what `#data` is compared with. */
+  #baseline = "{}";
+  /** Which stored version of the data the baseline is. */
+  #baseVersion = 0;
+  #dataKey: Buffer | null = null;
+  /** The end asked for by `setDuration`, not yet written. */
+  #shortenedTo: number | null = null;
+  #tail: Promise<unknown> | null = null;
+
+  /** @internal Sessions come from a manager or a binding. */
+  constructor(engine: Engine, source: SessionSource) {
+    this.#engine = engine;
+    this.#snapshot = source.snapshot;
+    this.#token = source.token;
+    this.#isNew = source.snapshot === null;
+    this.#readOnly = source.readOnly ?? false;
+  }
+
+  /** Whether somebody is logged in. Guards look here, never at the mere existence of a session (R-016). */
+  get state(): SessionState {
+    return this.#envelope?.state ?? "anonymous";
+  }
+
+  /** The application's user id; null unless `state` is `authenticated`. */
+  get userId(): string | null {
+    const envelope = this.#envelope;
+    return envelope?.state === "authenticated" ? envelope.userId : null;
+  }
+
+  /** Public handle: safe to show, to log and to revoke by. Null until the session is stored. */
+  get id(): string | null {
+    return this.#envelope?.id ?? null;
+  }
+
+  get roles(): readonly string[] {
+    return this.#envelope?.roles ?? [];
+  }
+
+  /** Values the server keeps beside the data; sealed, but readable without the token. */
+  get extra(): Readonly<Record<string, unknown>> {
+    return this.#envelope?.extra ?? {};
+  }
+
+  get tenant(): string | null {
+    return this.#envelope?.tenant ?? null;
+  }
+
+  get device(): Device | null {
+    return this.#envelope?.device ?? null;
+  }
+
+  /** Milliseconds since the epoch, as all instants; null until the session is stored. */
+  get createdAt(): number | null {
+    return this.#envelope?.createdAt ?? null;
+  }
+
+  get authenticatedAt(): number | null {
+    return this.#envelope?.authenticatedAt ?? null;
+  }
+
+  /** When use was last written down; at most a tenth of the idle timeout ago. */
+  get lastSeenAt(): number | null {
+    return this.#envelope?.lastSeenAt ?? null;
+  }
+
+  /** When the session ends if it is not used again. */
+  get expiresAt(): number | null {
+    const envelope = this.#envelope;
+    return envelope === null ? null : deadlineOf(envelope);
+  }
+
+  /** Whether this request began the session. */
+  get isNew(): boolean {
+    return this.#isNew;
+  }
+
+  /** Whether there is something that `save` would write. */
+  get isModified(): boolean {
+    return !this.#gone && (this.#shortenedTo !== null || this.#changedText() !== null);
+  }
+
+  /**
+   * The application's values: a plain object, opened on first use.
+   *
+   * @throws {DataInvalidError} when stored data fits neither schema nor upgrade.
+   */
+  get data(): Data {
+    return this.#open() as Data;
+  }
+
+  /** Replaces all data. */
+  set data(value: Data) {
+    this.#open();
+    this.#data = value as JsonObject;
+  }
+
+  /**
+   * Writes what changed; bindings do this before the response leaves. Costs one conditional store write, none when
+   * nothing changed; when another request wrote meanwhile, one read and one write more.
+   *
+   * @throws {DataInvalidError} or {DataTooLargeError} when the data cannot be stored; the stored session is unchanged.
+   * @throws {ConflictError} with `conflicts: 'strict'`, when the data was changed by another request.
+   * @throws {StoreUnavailableError} when the store did not do its work.
+   */
+  save(): Promise<SaveResult> {
+    return this.#serially(() => this.#commit(null, false));
+  }
+
+  /**
+   * Changes the newest data atomically: `change` runs on it, and again on newer data until its result lands, so it
+   * must do nothing else. Increments made here are never lost. Changes made to `session.data` before are saved with it.
+   */
+  update(change: (data: Data) => void | Promise<void>): Promise<SaveResult> {
+    return this.#serially(() => this.#commit(change as DataChange, false));
+  }
+
+  /** Lets the session end no later than this from now; only ever shortens. Written with the next save. */
+  setDuration(duration: Duration): void {
+    const end = this.#engine.now() + parseDuration(duration, "setDuration");
+    this.#shortenedTo = Math.min(end, this.#shortenedTo ?? end);
+  }
+
+  /**
+   * Ends the session: on the server first, then its cookie with the response (R-031). What is written to `data`
+   * afterwards begins a new anonymous session.
+   *
+   * @throws {StoreUnavailableError} when the server could not end it; then the cookie stays too.
+   */
+  logout(): Promise<void> {
+    return this.#serially(async () => {
+      const snapshot = this.#snapshot;
+      if (this.#gone) return;
+      if (this.#readOnly) throw readOnlyError();
+      if (snapshot !== null) {
+        await this.#engine.end(snapshot.record, "logout");
+        const { id, userId } = snapshot.envelope;
+        this.#engine.events.emit("logout", this.#engine.now(), { id, userId });
+      }
+      this.#becomeAnonymous();
+    });
+  }
+
+  /** Shows the handle and the state, and nothing secret (R-070); `console.log` shows less. */
+  toJSON(): { id: string | null; state: SessionState } {
+    return { id: this.id, state: this.state };
+  }
+
+  get #envelope(): Envelope | null {
+    return this.#snapshot?.envelope ?? null;
+  }
+
+  /** One operation of this object after the other, so that two saves in one handler cannot meet halfway. */
+  async #serially<T>(operation: () => Promise<T>): Promise<T> {
+    const before = this.#tail;
+    const own = before === null ? operation() : before.then(operation, operation);
+    this.#tail = own;
+    try {
+      return await own;
+    } finally {
+      if (this.#tail === own) this.#tail = null;
+    }
+  }
+
+  #open(): JsonObject {
+    if (this.#data !== undefined) return this.#data;
+    const snapshot = this.#snapshot;
+    const opened = snapshot === null ? null : this.#openStored(snapshot);
+    const data = opened === null ? this.#engine.codec.initial() : this.#engine.codec.load(opened);
+    // With a schema the loaded value may have defaults the stored text has not: they are no change of the request's.
+    this.#baseline = opened !== null && this.#engine.options.schema === null ? opened : this.#engine.codec.encode(data);
+    this.#baseVersion = snapshot?.envelope.dataVersion ?? 0;
+    this.#data = data;
+    return data;
+  }
+
+  /** The stored data as text, null when there is none. */
+  #openStored(snapshot: Snapshot): string | null {
+    if (snapshot.record.data === null) return null;
+    const { vault } = this.#engine;
+    if (this.#dataKey !== null) {
+      const text = vault.openDataWith(this.#dataKey, snapshot);
+      if (text !== null) return text;
+    }
+    const opened = vault.openData(snapshot, this.#secret());
+    if (opened === null) throw new RecordCorruptError("The session's data does not open with its token and key.");
+    this.#dataKey = opened.key;
+    return opened.text;
+  }
+
+  #secret(): Buffer | null {
+    return this.#token === null ? null : secretOf(this.#token);
+  }
+
+  /** The data as text when it differs from the baseline, else null. */
+  #changedText(): string | null {
+    if (this.#data === undefined) return null;
+    const text = this.#engine.codec.encode(this.#data);
+    return text === this.#baseline ? null : text;
+  }
+
+  #needsCommit(): boolean {
+    if (this.#gone) return false;
+    if (this.#snapshot !== null && this.#engine.isTouchDue(this.#snapshot)) return true;
+    return this.#shortenedTo !== null || this.#changedText() !== null;
+  }
+
+  #discard(): void {
+    this.#data = undefined;
+    this.#shortenedTo = null;
+  }
+
+  #takeNews(): TokenNews {
+    const silent = this.#gone;
+    const news = {
+      issued: this.#issued && !silent ? this.#token : null,
+      cleared: this.#cleared && !silent,
+      extended: this.#extended && !silent,
+    };
+    this.#issued = false;
+    this.#cleared = false;
+    this.#extended = false;
+    return news;
+  }
+
+  #becomeAnonymous(): void {
+    this.#snapshot = null;
+    this.#token = null;
+    this.#data = undefined;
+    this.#baseline = "{}";
+    this.#baseVersion = 0;
+    this.#dataKey = null;
+    this.#shortenedTo = null;
+    this.#isNew = true;
+    this.#issued = false;
+    this.#cleared = true;
+    this.#extended = false;
+  }
+
+  async #commit(change: DataChange | null, touch: boolean): Promise<SaveResult> {
+    if (this.#gone) return "gone";
+    const mine = this.#changedText();
+    const snapshot = this.#snapshot;
+    const isTouchDue = touch && snapshot !== null && this.#engine.isTouchDue(snapshot);
+    if (mine === null && change === null && this.#shortenedTo === null && !isTouchDue) return "unchanged";
+    if (this.#readOnly) throw readOnlyError();
+    if (mine !== null && change === null) this.#engine.codec.checkSchema(this.#data);
+    const intent: Intent = {
+      mine,
+      baseline: this.#baseline,
+      baseVersion: this.#baseVersion,
+      change,
+      shortenedTo: this.#shortenedTo,
+    };
+    return snapshot === null ? this.#create(intent) : this.#write(snapshot, intent);
+  }
+
+  async #create(intent: Intent): Promise<SaveResult> {
+    const { codec } = this.#engine;
+    let text = intent.mine;
+    if (intent.change !== null) {
+      const draft = codec.parse(text ?? codec.encode(this.#open()));
+      await intent.change(draft);
+      codec.checkSchema(draft);
+      text = codec.encode(draft);
+    }
+    if (text === null || text === this.#baseline) return "unchanged";
+    const { snapshot, token } = await this.#engine.create(anonymousRecord(this.#engine, text, intent.shortenedTo));
+    this.#token = token.text;
+    this.#issued = true;
+    this.#cleared = false;
+    this.#settleDuration(intent);
+    this.#written(snapshot, intent, text);
+    return "saved";
+  }
+
+  async #write(start: Snapshot, intent: Intent): Promise<SaveResult> {
+    let next: NextData | null = null;
+    const outcome = await this.#engine.write(start, async (current) => {
+      next = await this.#nextData(current, intent);
+      return this.#nextRecord(current, next, intent.shortenedTo);
+    });
+    return this.#settle(outcome, intent, (next as NextData | null)?.text ?? null);
+  }
+
+  /** The data to stand on top of `current`; null when this write is not about data. */
+  async #nextData(current: Snapshot, intent: Intent): Promise<NextData | null> {
+    const { mine, change } = intent;
+    if (mine === null && change === null) return null;
+    const { codec, options } = this.#engine;
+    const isNewest = current.envelope.dataVersion === intent.baseVersion;
+    if (mine !== null && !isNewest && options.strict) {
+      throw new ConflictError("The session's data was changed by another request since this one read it.");
+    }
+    if (mine !== null && change === null && isNewest) return { text: mine, differs: true };
+    const stored = this.#openStored(current);
+    const draft = stored === null ? codec.initial() : codec.load(stored);
+    if (mine !== null) applyChanges(draft, findChanges(codec.parse(intent.baseline), codec.parse(mine)));
+    if (change !== null) await change(draft);
+    codec.checkSchema(draft);
+    const text = codec.encode(draft);
+    return { text, differs: text !== stored };
+  }
+
+  #nextRecord(current: Snapshot, next: NextData | null, shortenedTo: number | null): SnapshotChange | null {
+    const { envelope: old, record } = current;
+    const absoluteAt = Math.min(old.absoluteAt, shortenedTo ?? Number.POSITIVE_INFINITY);
+    const differs = next !== null && next.differs;
+    if (!differs && absoluteAt === old.absoluteAt && !this.#engine.isTouchDue(current)) return null;
+    const envelope = { ...old, absoluteAt, lastSeenAt: Math.max(this.#engine.now(), old.lastSeenAt) };
+    if (!differs) return { envelope };
+    // A write may come before the first look at the data: its key is then still to be opened.
+    if (this.#dataKey === null) this.#openStored(current);
+    const known = { key: this.#dataKey, secret: this.#secret(), seal: this.#engine.options.seal };
+    const sealed = this.#engine.vault.sealData(record.lookup, envelope, next.text, known);
+    this.#dataKey = sealed.key;
+    return { envelope: sealed.envelope, data: sealed.data };
+  }
+
+  #settle(outcome: Outcome, intent: Intent, text: string | null): SaveResult {
+    if (outcome.status === "gone") {
+      this.#gone = true;
+      this.#snapshot = null;
+      this.#data = {};
+      return "gone";
+    }
+    this.#settleDuration(intent);
+    if (outcome.status === "saved") {
+      this.#extended = true;
+      if (this.#token !== null) this.#engine.remember(this.#token, outcome.snapshot);
+    }
+    this.#written(outcome.snapshot, intent, text);
+    return outcome.status;
+  }
+
+  #settleDuration(intent: Intent): void {
+    if (this.#shortenedTo === intent.shortenedTo) this.#shortenedTo = null;
+  }
+
+  /** Takes over what is stored now; what others wrote is brought into the live object, in place. */
+  #written(snapshot: Snapshot, intent: Intent, text: string | null): void {
+    this.#snapshot = snapshot;
+    if (text === null || this.#data === undefined) return;
+    const own = intent.mine ?? intent.baseline;
+    if (text !== own) {
+      const { codec } = this.#engine;
+      applyChanges(this.#data, findChanges(codec.parse(own), codec.parse(text)));
+    }
+    this.#baseline = text;
+    this.#baseVersion = snapshot.envelope.dataVersion;
+  }
+}
+
+function readOnlyError(): StoreUnavailableError {
+  return new StoreUnavailableError(
+    "The session could not be read, so it cannot be written: this request is read-only.",
+  );
+}
+
+/** What is stored for a visitor who is nobody yet. */
+function anonymousRecord(engine: Engine, dataText: string, endsAt: number | null): FirstRecord {
+  const now = engine.now();
+  const { idle, absolute } = engine.options.lifetime;
+  return {
+    envelope: {
+      state: "anonymous",
+      userId: null,
+      tenant: engine.options.tenant,
+      roles: [],
+      extra: {},
+      device: null,
+      createdAt: now,
+      authenticatedAt: null,
+      lastSeenAt: now,
+      idle,
+      absoluteAt: Math.min(now + absolute, endsAt ?? Number.POSITIVE_INFINITY),
+      remember: false,
+    },
+    dataText,
+  };
+}

@@ -1,0 +1,211 @@
+/**
+ * One request's session, from headers in to headers out. Every binding is built on this.
+ *
+ * In order: find the token · open the session (one store read, none without a token) · the application · commit (one
+ * store write if anything changed) · the cookies the response has to carry.
+ */
+import type { Engine, InspectReason, Opened } from "../core/engine.ts";
+import { engineOf, type SessionManager } from "../core/manager.ts";
+import { requestSide, Session } from "../core/session.ts";
+import type { Ending } from "../core/store.ts";
+import { isSymbolonError, StoreUnavailableError } from "../errors.ts";
+import { cookieCarrier, type HeaderSource, readBearer } from "./carrier.ts";
+
+/** How the request came. A binding knows; `openSession` alone takes the caller's word. */
+export interface Connection {
+  /** Whether the client's side of it is https, by the socket or by a trusted proxy. */
+  readonly secure: boolean;
+  /** Whether the peer is on this machine; only asked in `development`. */
+  readonly loopback: boolean;
+}
+
+/** Why a token that came with the request opened no session. For logs and for telling an evicted user; not an oracle. */
+export interface Refusal {
+  readonly reason: InspectReason;
+  /** Set when `reason` is `ended`. */
+  readonly ended?: Ending;
+}
+
+/** A request's session, until the response is sent. */
+export interface OpenedSession<Data extends object> {
+  /** Reading it marks the response as depending on the session. */
+  readonly session: Session<Data>;
+  /** Why there is no session although a token came; null otherwise. */
+  readonly refusal: Refusal | null;
+  /** Whether the response depends on the session, so that no cache may share it (R-221). */
+  readonly isUsed: boolean;
+  /** The request headers the response depends on, for `Vary`. */
+  readonly varyOn: string;
+  /** Whether `commit` has something to write; when not, `cookies()` is all that is left to do. */
+  needsCommit(): boolean;
+  /** Drops changes of data that were not written: for a request that failed (DESIGN 8.3). */
+  discard(): void;
+  /** Writes what changed and answers the `Set-Cookie` values. Call it before the headers leave; again before the last byte. */
+  commit(): Promise<string[]>;
+  /** The `Set-Cookie` values that are due now, without writing anything. */
+  cookies(): string[];
+}
+
+type CookieCarrier = ReturnType<typeof cookieCarrier>;
+
+const carriers = new WeakMap<Engine, CookieCarrier>();
+
+/** The cookie settings of a manager, checked when a binding is mounted. */
+export function carrierOf(engine: Engine): CookieCarrier {
+  const known = carriers.get(engine);
+  if (known !== undefined) return known;
+  const made = cookieCarrier(engine.options.cookie, engine.options.development);
+  carriers.set(engine, made);
+  return made;
+}
+
+/**
+ * Opens the session of a request: at most one store read, none when the request carries no genuine token.
+ *
+ * Without `connection`, the caller vouches for https.
+ *
+ * @throws {StoreUnavailableError} when the store cannot be read and `onStoreFailure` is `deny`.
+ */
+export async function openSession<Data extends object>(
+  sessions: SessionManager<Data>,
+  headers: HeaderSource,
+  connection: Connection = { secure: true, loopback: false },
+): Promise<OpenedSession<Data>> {
+  const engine = engineOf(sessions);
+  const carrier = carrierOf(engine);
+  const bearer = engine.options.bearer ? readBearer(headers) : null;
+  if (bearer !== null) return openToken(engine, carrier, bearer, "bearer");
+  const withheld = whyWithheld(engine, connection);
+  if (withheld !== null) return new RequestSession<Data>(engine, carrier, anonymous(engine), { withheld });
+  const reading = carrier.read(headers);
+  if (reading.kind === "value") return openToken(engine, carrier, reading.value, "cookie");
+  if (reading.kind === "none") return new RequestSession<Data>(engine, carrier, anonymous(engine), {});
+  engine.events.emit("ambiguous-cookie", engine.now(), { name: carrier.name });
+  return new RequestSession<Data>(engine, carrier, anonymous(engine), { refusal: { reason: "ambiguous" } });
+}
+
+async function openToken<Data extends object>(
+  engine: Engine,
+  carrier: CookieCarrier,
+  token: string,
+  carriedBy: "cookie" | "bearer",
+): Promise<OpenedSession<Data>> {
+  let opened: Opened;
+  try {
+    const answer = engine.open(token);
+    opened = answer instanceof Promise ? await answer : answer;
+  } catch (error) {
+    if (engine.options.onStoreFailure === "deny" || !isStoreFailure(error)) throw error;
+    const readOnly = new Session<Data>(engine, { snapshot: null, token: null, readOnly: true });
+    return new RequestSession<Data>(engine, carrier, readOnly, { carriedBy });
+  }
+  if (!opened.ok) return new RequestSession<Data>(engine, carrier, anonymous(engine), { carriedBy, refusal: opened });
+  const session = new Session<Data>(engine, { snapshot: opened.snapshot, token });
+  return new RequestSession<Data>(engine, carrier, session, { carriedBy });
+}
+
+type WithheldReason = "insecure-connection" | "not-loopback";
+
+/** What is known of how the token came, if one did. */
+interface Arrival {
+  readonly carriedBy?: "cookie" | "bearer";
+  readonly refusal?: Refusal;
+  readonly withheld?: WithheldReason;
+}
+
+class RequestSession<Data extends object> implements OpenedSession<Data> {
+  readonly #engine: Engine;
+  readonly #carrier: CookieCarrier;
+  readonly #session: Session<Data>;
+  readonly #arrival: Arrival;
+  #isUsed = false;
+
+  constructor(engine: Engine, carrier: CookieCarrier, session: Session<Data>, arrival: Arrival) {
+    this.#engine = engine;
+    this.#carrier = carrier;
+    this.#session = session;
+    this.#arrival = arrival;
+  }
+
+  get session(): Session<Data> {
+    this.#isUsed = true;
+    return this.#session;
+  }
+
+  get refusal(): Refusal | null {
+    return this.#arrival.refusal ?? null;
+  }
+
+  get isUsed(): boolean {
+    return this.#isUsed;
+  }
+
+  get varyOn(): string {
+    return this.#engine.options.bearer ? "Authorization, Cookie" : "Cookie";
+  }
+
+  needsCommit(): boolean {
+    return requestSide.needsCommit(this.#session);
+  }
+
+  discard(): void {
+    requestSide.discard(this.#session);
+  }
+
+  async commit(): Promise<string[]> {
+    if (this.#arrival.withheld !== undefined && this.needsCommit()) this.#withhold(this.#arrival.withheld);
+    await requestSide.commit(this.#session);
+    return this.cookies();
+  }
+
+  cookies(): string[] {
+    const news = requestSide.takeNews(this.#session);
+    if (this.#arrival.carriedBy === "bearer" || this.#arrival.withheld !== undefined) return [];
+    if (news.issued !== null) return [this.#carrier.set(news.issued, this.#maxAge())];
+    if (news.cleared) return this.#arrival.carriedBy === "cookie" ? [this.#carrier.clear()] : [];
+    const token = requestSide.tokenOf(this.#session);
+    if (!news.extended || !this.#carrier.persistent || token === null) return [];
+    return [this.#carrier.set(token, this.#maxAge())];
+  }
+
+  /** Whole seconds until the session ends, for a cookie that outlives the browser (R-046). */
+  #maxAge(): number | undefined {
+    const { expiresAt } = this.#session;
+    if (!this.#carrier.persistent || expiresAt === null) return undefined;
+    return Math.max(1, Math.floor((expiresAt - this.#engine.now()) / 1000));
+  }
+
+  /** The client could never present the session: so none is stored, and somebody is told why. */
+  #withhold(reason: WithheldReason): void {
+    requestSide.discard(this.#session);
+    this.#engine.events.emit("cookie-withheld", this.#engine.now(), { reason });
+    warnWithheld(this.#engine, reason);
+  }
+}
+
+function anonymous<Data extends object>(engine: Engine): Session<Data> {
+  return new Session<Data>(engine, { snapshot: null, token: null });
+}
+
+function whyWithheld(engine: Engine, connection: Connection): WithheldReason | null {
+  if (engine.options.development) return connection.loopback ? null : "not-loopback";
+  return connection.secure ? null : "insecure-connection";
+}
+
+const warned = new WeakSet<Engine>();
+
+const ADVICE: Readonly<Record<WithheldReason, string>> = {
+  "insecure-connection":
+    "The session cookie was not sent, because the connection is not known to be https. Behind a TLS proxy set trustProxy; for plain http on this machine set development: true.",
+  "not-loopback": "The session cookie was not sent: development: true works for clients on this machine only.",
+};
+
+function warnWithheld(engine: Engine, reason: WithheldReason): void {
+  if (warned.has(engine)) return;
+  warned.add(engine);
+  process.emitWarning(ADVICE[reason], "SymbolonWarning");
+}
+
+function isStoreFailure(error: unknown): boolean {
+  return isSymbolonError(error) && error instanceof StoreUnavailableError;
+}

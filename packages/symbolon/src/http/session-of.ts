@@ -1,0 +1,56 @@
+/** sessionOf: the request's session, in every framework, without changing anybody's types. */
+import type { SessionManager } from "../core/manager.ts";
+import type { Session } from "../core/session.ts";
+import { SessionMissingError } from "../errors.ts";
+import type { OpenedSession, Refusal } from "./request-session.ts";
+
+type Mounted = ReadonlyMap<object, OpenedSession<object>>;
+
+const mounted = new WeakMap<object, Mounted>();
+
+/** Ties an opened session to the framework's request object; bindings call it. */
+export function attachSession<Data extends object>(
+  request: object,
+  sessions: SessionManager<Data>,
+  opened: OpenedSession<Data>,
+): void {
+  mounted.set(request, new Map(mounted.get(request)).set(sessions, opened as OpenedSession<object>));
+}
+
+/**
+ * The session of a request, typed by the manager passed.
+ *
+ * @throws {SessionMissingError} when no binding handled this request, or two managers did and none is named.
+ */
+export function sessionOf<Data extends object = Record<string, unknown>>(
+  request: object,
+  sessions?: SessionManager<Data>,
+): Session<Data> {
+  return openedOf(request, sessions).session as Session<Data>;
+}
+
+/** Why the token that came with the request opened no session; null when it did, or none came. */
+export function refusalOf(request: object, sessions?: SessionManager<never>): Refusal | null {
+  return openedOf(request, sessions).refusal;
+}
+
+/** The opened session of a request, if this manager's binding handled it before. */
+export function findOpened<Data extends object>(
+  request: object,
+  sessions: SessionManager<Data>,
+): OpenedSession<Data> | null {
+  return (mounted.get(request)?.get(sessions) as OpenedSession<Data> | undefined) ?? null;
+}
+
+function openedOf(request: object, sessions: object | undefined): OpenedSession<object> {
+  const candidates = mounted.get(request);
+  if (candidates === undefined) {
+    throw new SessionMissingError("sessionOf: no session binding handled this request; mount one before this handler.");
+  }
+  if (sessions === undefined && candidates.size > 1) {
+    throw new SessionMissingError("sessionOf: several session managers handled this request; pass the one you mean.");
+  }
+  const opened = sessions === undefined ? [...candidates.values()][0] : candidates.get(sessions);
+  if (opened !== undefined) return opened;
+  throw new SessionMissingError("sessionOf: that session manager did not handle this request; mount its binding.");
+}

@@ -1,0 +1,33 @@
+/** The public face of `symbolon`. What is not named here is internal. */
+export { generateKey } from "./crypto/keyring.ts";
+export { type Clock, systemClock } from "./core/clock.ts";
+export type { Bounds } from "./core/data.ts";
+export type { InspectReason } from "./core/engine.ts";
+export type { SessionEvent, SessionEvents, SessionListener } from "./core/events.ts";
+export type { Duration, Lifetime } from "./core/lifetime.ts";
+export {
+  createSessionManager,
+  type CreatedSession,
+  type CreateOptions,
+  type Inspection,
+  type ListOptions,
+  type SessionInfo,
+  type SessionManager,
+  type SessionPage,
+  type UpdateOptions,
+} from "./core/manager.ts";
+export type { CookieOptions, SessionManagerOptions } from "./core/options.ts";
+export type { Device, SessionState } from "./core/record.ts";
+export type { SaveResult, Session } from "./core/session.ts";
+export type * from "./core/store.ts";
+export {
+  canClose,
+  canPrune,
+  canReplicate,
+  hasOwnerIndex,
+  hasTenantIndex,
+  isTombstone,
+  TOMBSTONE_MS,
+} from "./core/store.ts";
+export { tokenPattern } from "./core/token.ts";
+export * from "./errors.ts";
