@@ -1,0 +1,168 @@
+/** How a token travels: in a cookie, or in the `Authorization` header where the application switched that on (R-008). */
+import { CookieError, OptionsError } from "../errors.ts";
+import {
+  COOKIE_PRIORITY,
+  type CookieAttributes,
+  type CookiePriority,
+  type CookieReading,
+  type CookieWriter,
+  cookieWriter,
+  readCookie,
+  SAME_SITE,
+  type SameSite,
+} from "./cookie.ts";
+
+/**
+ * Where request headers are read from: Web `Headers`, or a binding's own object.
+ *
+ * `get` takes a lower-case name. Several `Cookie` lines come back as one string joined with `"; "` (R-054).
+ */
+export interface HeaderSource {
+  get(name: string): string | null | undefined;
+}
+
+/**
+ * The manager's `cookie` option: everything about the session cookie that is the application's choice.
+ *
+ * `Secure` and `HttpOnly` are not among it: they are always on, but for `Secure` in development mode.
+ */
+export interface CookieOptions {
+  /** Default `__Host-sid`; `__Secure-sid` once there is a domain or a path. */
+  readonly name?: string;
+  /** Default `/`. */
+  readonly path?: string;
+  /** Shares the session with every subdomain of this host name. Default: none, the answering host alone. */
+  readonly domain?: string;
+  /** Default `Lax`; `None` when `partitioned`. */
+  readonly sameSite?: SameSite;
+  /** For pages embedded in other sites: one cookie jar per embedding site (CHIPS, R-049). Default false. */
+  readonly partitioned?: boolean;
+  readonly priority?: CookiePriority;
+  /** Whether the cookie outlives the browser also without "remember me" (R-046). Default false. */
+  readonly persistent?: boolean;
+}
+
+/** Carries the token in a cookie. */
+export interface CookieCarrier {
+  /** The name on the wire, which development mode shortens. */
+  readonly name: string;
+  readonly persistent: boolean;
+  /** What the request carries; not yet checked against the grammar of a token. */
+  read(headers: HeaderSource): CookieReading;
+  /** The `Set-Cookie` value; without `maxAgeSeconds` the cookie ends with the browser. */
+  set(token: string, maxAgeSeconds?: number): string;
+  /** The `Set-Cookie` value that deletes the cookie. */
+  clear(): string;
+}
+
+const MAX_AUTHORIZATION_BYTES = 4096;
+const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
+const PREFIX = /^__(?:host-http|host|http|secure)-/i;
+
+/**
+ * Makes the carrier of the session cookie: `__Host-sid; Path=/; Secure; HttpOnly; SameSite=Lax` unless told otherwise (R-041).
+ *
+ * In development mode (plain http on loopback) the cookie is not Secure and its name loses a prefix that demands it.
+ *
+ * @throws {OptionsError} for an unknown option, a wrong type, or settings that no browser would accept together (R-042).
+ */
+export function cookieCarrier(options: CookieOptions | undefined, development: boolean): CookieCarrier {
+  const { name: chosen, path = "/", sameSite, persistent = false, ...rest } = checkOptions(options);
+  const attributes: CookieAttributes = {
+    ...rest,
+    path,
+    sameSite: sameSite ?? (rest.partitioned ? "None" : "Lax"),
+    secure: !development,
+    httpOnly: true,
+  };
+  if (development) refuseWithoutHttps(attributes);
+  const safest = rest.domain === undefined && path === "/" ? "__Host-sid" : "__Secure-sid";
+  const name = development ? (chosen ?? safest).replace(PREFIX, "") : (chosen ?? safest);
+  return {
+    ...writerFor(name, attributes),
+    name,
+    persistent,
+    read: (headers) => readCookie(headers.get("cookie"), name),
+  };
+}
+
+/**
+ * Reads the token of an `Authorization: Bearer` header (RFC 6750 section 2.1), or null.
+ *
+ * Null too for another scheme, no or more than one token, a list, or more than 4096 octets. Never throws.
+ */
+export function readBearer(headers: HeaderSource): string | null {
+  const header = headers.get("authorization");
+  if (typeof header !== "string" || header.length > MAX_AUTHORIZATION_BYTES) return null;
+  return BEARER.exec(header)?.[1] ?? null;
+}
+
+interface Rule {
+  readonly accepts: (value: unknown) => boolean;
+  readonly write: string;
+}
+
+const RULES: Readonly<Record<keyof CookieOptions, Rule>> = {
+  name: text("__Host-sid"),
+  path: text("/app"),
+  domain: text("example.com"),
+  sameSite: oneOf(SAME_SITE),
+  partitioned: flag(),
+  priority: oneOf(COOKIE_PRIORITY),
+  persistent: flag(),
+};
+
+function text(example: string): Rule {
+  return { accepts: (value) => typeof value === "string", write: `a string such as '${example}'` };
+}
+
+function oneOf(words: readonly string[]): Rule {
+  return {
+    accepts: (value) => typeof value === "string" && words.includes(value),
+    write: words.map((word) => `'${word}'`).join(" or "),
+  };
+}
+
+function flag(): Rule {
+  return { accepts: (value) => typeof value === "boolean", write: "true or false" };
+}
+
+/** Types cannot hold back a JavaScript caller or a configuration file. */
+function checkOptions(options: CookieOptions = {}): CookieOptions {
+  if (typeof options !== "object" || options === null) {
+    throw new OptionsError("The option cookie is an object: write cookie: { sameSite: 'Strict' }, or leave it out.");
+  }
+  for (const [key, value] of Object.entries(options)) {
+    if (!isOption(key)) {
+      const known = Object.keys(RULES).join(", ");
+      throw new OptionsError(
+        `Unknown option cookie.${key}: there are ${known}. HttpOnly is always on, Secure too outside development mode.`,
+      );
+    }
+    const { accepts, write } = RULES[key];
+    if (value !== undefined && !accepts(value)) throw new OptionsError(`Wrong option cookie.${key}: write ${write}.`);
+  }
+  return options;
+}
+
+function isOption(key: string): key is keyof CookieOptions {
+  return Object.hasOwn(RULES, key);
+}
+
+function refuseWithoutHttps({ partitioned, sameSite }: CookieAttributes): void {
+  const option = partitioned ? "cookie.partitioned" : sameSite === "None" ? "cookie.sameSite: 'None'" : undefined;
+  if (option === undefined) return;
+  throw new OptionsError(
+    `${option} needs https, and development mode is plain http: leave it out there, or develop over https without development mode.`,
+  );
+}
+
+/** A wrong option is one kind of error, whichever layer finds it. */
+function writerFor(name: string, attributes: CookieAttributes): CookieWriter {
+  try {
+    return cookieWriter(name, attributes);
+  } catch (error) {
+    if (error instanceof CookieError) throw new OptionsError(`Wrong option cookie: ${error.message}`);
+    throw error;
+  }
+}
