@@ -1,15 +1,14 @@
 /** How a token travels: in a cookie, or in the `Authorization` header where the application switched that on (R-008). */
+import { type CookieOptions, refuseUnknown } from "../core/options.ts";
 import { CookieError, OptionsError } from "../errors.ts";
 import {
   COOKIE_PRIORITY,
   type CookieAttributes,
-  type CookiePriority,
   type CookieReading,
   type CookieWriter,
   cookieWriter,
   readCookie,
   SAME_SITE,
-  type SameSite,
 } from "./cookie.ts";
 
 /**
@@ -19,27 +18,6 @@ import {
  */
 export interface HeaderSource {
   get(name: string): string | null | undefined;
-}
-
-/**
- * The manager's `cookie` option: everything about the session cookie that is the application's choice.
- *
- * `Secure` and `HttpOnly` are not among it: they are always on, but for `Secure` in development mode.
- */
-export interface CookieOptions {
-  /** Default `__Host-sid`; `__Secure-sid` once there is a domain or a path. */
-  readonly name?: string;
-  /** Default `/`. */
-  readonly path?: string;
-  /** Shares the session with every subdomain of this host name. Default: none, the answering host alone. */
-  readonly domain?: string;
-  /** Default `Lax`; `None` when `partitioned`. */
-  readonly sameSite?: SameSite;
-  /** For pages embedded in other sites: one cookie jar per embedding site (CHIPS, R-049). Default false. */
-  readonly partitioned?: boolean;
-  readonly priority?: CookiePriority;
-  /** Whether the cookie outlives the browser also without "remember me" (R-046). Default false. */
-  readonly persistent?: boolean;
 }
 
 /** Carries the token in a cookie. */
@@ -130,23 +108,14 @@ function flag(): Rule {
 /** Types cannot hold back a JavaScript caller or a configuration file. */
 function checkOptions(options: CookieOptions = {}): CookieOptions {
   if (typeof options !== "object" || options === null) {
-    throw new OptionsError("The option cookie is an object: write cookie: { sameSite: 'Strict' }, or leave it out.");
+    throw new OptionsError("cookie: pass an object such as { sameSite: 'Strict' }, or leave it out.");
   }
-  for (const [key, value] of Object.entries(options)) {
-    if (!isOption(key)) {
-      const known = Object.keys(RULES).join(", ");
-      throw new OptionsError(
-        `Unknown option cookie.${key}: there are ${known}. HttpOnly is always on, Secure too outside development mode.`,
-      );
-    }
-    const { accepts, write } = RULES[key];
-    if (value !== undefined && !accepts(value)) throw new OptionsError(`Wrong option cookie.${key}: write ${write}.`);
+  refuseUnknown(options, Object.keys(RULES), "cookie.");
+  const given: Readonly<Record<string, unknown>> = { ...options };
+  for (const [key, { accepts, write }] of Object.entries(RULES)) {
+    if (given[key] !== undefined && !accepts(given[key])) throw new OptionsError(`cookie.${key}: write ${write}.`);
   }
   return options;
-}
-
-function isOption(key: string): key is keyof CookieOptions {
-  return Object.hasOwn(RULES, key);
 }
 
 function refuseWithoutHttps({ partitioned, sameSite }: CookieAttributes): void {
@@ -162,7 +131,7 @@ function writerFor(name: string, attributes: CookieAttributes): CookieWriter {
   try {
     return cookieWriter(name, attributes);
   } catch (error) {
-    if (error instanceof CookieError) throw new OptionsError(`Wrong option cookie: ${error.message}`);
+    if (error instanceof CookieError) throw new OptionsError(`cookie: ${error.message}`);
     throw error;
   }
 }

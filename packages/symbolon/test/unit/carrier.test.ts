@@ -1,12 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { CookieOptions } from "../../src/core/options.ts";
 import { OptionsError } from "../../src/errors.ts";
-import {
-  type CookieCarrier,
-  cookieCarrier,
-  type CookieOptions,
-  type HeaderSource,
-  readBearer,
-} from "../../src/http/carrier.ts";
+import { type CookieCarrier, cookieCarrier, type HeaderSource, readBearer } from "../../src/http/carrier.ts";
 
 const PRODUCTION = false;
 const DEVELOPMENT = true;
