@@ -42,8 +42,8 @@ export interface TokenNews {
 export interface SessionSource {
   readonly snapshot: Snapshot | null;
   readonly token: string | null;
-  /** Set when the store could not be read: nothing can be written. */
-  readonly readOnly?: boolean;
+  /** `read-only`: the store could not be read, so writes throw. `unsent`: no cookie can be sent, so nothing is begun. */
+  readonly limit?: "read-only" | "unsent";
 }
 
 /** Request handling's side of a session; not part of the public face. */
@@ -82,7 +82,7 @@ export class Session<Data extends object = Record<string, unknown>> {
   }
 
   readonly #engine: Engine;
-  readonly #readOnly: boolean;
+  readonly #limit: "read-only" | "unsent" | null;
   #snapshot: Snapshot | null;
   #token: string | null;
   #isNew: boolean;
@@ -109,7 +109,7 @@ export class Session<Data extends object = Record<string, unknown>> {
     this.#snapshot = source.snapshot;
     this.#token = source.token;
     this.#isNew = source.snapshot === null;
-    this.#readOnly = source.readOnly ?? false;
+    this.#limit = source.limit ?? null;
   }
 
   /** Whether somebody is logged in. Guards look here, never at the mere existence of a session (R-016). */
@@ -226,7 +226,7 @@ export class Session<Data extends object = Record<string, unknown>> {
     return this.#serially(async () => {
       const snapshot = this.#snapshot;
       if (this.#gone) return;
-      if (this.#readOnly) throw readOnlyError();
+      if (this.#limit === "read-only") throw readOnlyError();
       if (snapshot !== null) {
         await this.#engine.end(snapshot.record, "logout");
         const { id, userId } = snapshot.envelope;
@@ -338,7 +338,8 @@ export class Session<Data extends object = Record<string, unknown>> {
     const snapshot = this.#snapshot;
     const isTouchDue = touch && snapshot !== null && this.#engine.isTouchDue(snapshot);
     if (mine === null && change === null && this.#shortenedTo === null && !isTouchDue) return "unchanged";
-    if (this.#readOnly) throw readOnlyError();
+    if (this.#limit === "read-only") throw readOnlyError();
+    if (this.#limit === "unsent") return "unchanged";
     if (mine !== null && change === null) this.#engine.codec.checkSchema(this.#data);
     const intent: Intent = {
       mine,

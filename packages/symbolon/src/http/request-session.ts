@@ -76,7 +76,10 @@ export async function openSession<Data extends object>(
   const bearer = engine.options.bearer ? readBearer(headers) : null;
   if (bearer !== null) return openToken(engine, carrier, bearer, "bearer");
   const withheld = whyWithheld(engine, connection);
-  if (withheld !== null) return new RequestSession<Data>(engine, carrier, anonymous(engine), { withheld });
+  if (withheld !== null) {
+    const session = new Session<Data>(engine, { snapshot: null, token: null, limit: "unsent" });
+    return new RequestSession<Data>(engine, carrier, session, { withheld });
+  }
   const reading = carrier.read(headers);
   if (reading.kind === "value") return openToken(engine, carrier, reading.value, "cookie");
   if (reading.kind === "none") return new RequestSession<Data>(engine, carrier, anonymous(engine), {});
@@ -96,7 +99,7 @@ async function openToken<Data extends object>(
     opened = answer instanceof Promise ? await answer : answer;
   } catch (error) {
     if (engine.options.onStoreFailure === "deny" || !isStoreFailure(error)) throw error;
-    const readOnly = new Session<Data>(engine, { snapshot: null, token: null, readOnly: true });
+    const readOnly = new Session<Data>(engine, { snapshot: null, token: null, limit: "read-only" });
     return new RequestSession<Data>(engine, carrier, readOnly, { carriedBy });
   }
   if (!opened.ok) return new RequestSession<Data>(engine, carrier, anonymous(engine), { carriedBy, refusal: opened });
@@ -119,6 +122,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   readonly #session: Session<Data>;
   readonly #arrival: Arrival;
   #isUsed = false;
+  #isReported = false;
 
   constructor(engine: Engine, carrier: CookieCarrier, session: Session<Data>, arrival: Arrival) {
     this.#engine = engine;
@@ -153,7 +157,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   async commit(): Promise<string[]> {
-    if (this.#arrival.withheld !== undefined && this.needsCommit()) this.#withhold(this.#arrival.withheld);
+    if (this.#arrival.withheld !== undefined && this.needsCommit()) this.#reportWithheld(this.#arrival.withheld);
     await requestSide.commit(this.#session);
     return this.cookies();
   }
@@ -175,9 +179,10 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     return Math.max(1, Math.floor((expiresAt - this.#engine.now()) / 1000));
   }
 
-  /** The client could never present the session: so none is stored, and somebody is told why. */
-  #withhold(reason: WithheldReason): void {
-    requestSide.discard(this.#session);
+  /** The client could never present the session, so none is begun; the first request that would is reported. */
+  #reportWithheld(reason: WithheldReason): void {
+    if (this.#isReported) return;
+    this.#isReported = true;
     this.#engine.events.emit("cookie-withheld", this.#engine.now(), { reason });
     warnWithheld(this.#engine, reason);
   }

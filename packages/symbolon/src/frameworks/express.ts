@@ -1,0 +1,55 @@
+/** Binding for Express 4 and 5. */
+import type { SessionManager } from "../core/manager.ts";
+import type { Session } from "../core/session.ts";
+import { attachSession, findOpened, mountSettings, openSession } from "../http/index.ts";
+import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
+import { guardResponse, type NodeResponse } from "./shared/node-response.ts";
+
+export { refusalOf, sessionOf } from "../http/index.ts";
+
+/** The part of Express' request that is read. `secure` follows the application's own `trust proxy` setting. */
+export interface ExpressRequest extends NodeRequest {
+  readonly secure: boolean;
+}
+
+/** A request that the middleware has handled. */
+export interface WithSession<Data extends object = Record<string, unknown>> {
+  session: Session<Data>;
+}
+
+/**
+ * Middleware that opens the session as `request.session` and saves it before the response leaves.
+ *
+ * Where the response's status is 500 or above, plain data changes are dropped. What fails is passed to `next`, as an
+ * error with `status` 503, 409, 413 or 500, also when the handler had answered already: its answer is not sent.
+ *
+ * @example
+ * app.use(expressSession(sessions));
+ * app.get("/", (request, response) => {
+ *   const { data } = sessionOf(request, sessions);
+ *   response.send(`Hello ${data.name ?? "stranger"}`);
+ * });
+ */
+export function expressSession<Data extends object>(
+  sessions: SessionManager<Data>,
+): (request: ExpressRequest, response: NodeResponse, next: (error?: unknown) => void) => void {
+  const connectionOf = connectionReader(mountSettings(sessions).trustProxy);
+  return (request, response, next) => {
+    // Mounted twice, or a router mounted in another: the first one does the work.
+    if (findOpened(request, sessions) !== null) return next();
+    const connection = connectionOf(request);
+    const secure = connection.secure || request.secure;
+    openSession(sessions, headersOf(request), { ...connection, secure }).then((opened) => {
+      attachSession(request, sessions, opened);
+      guardResponse(response, opened, {
+        isFailed: () => response.statusCode >= 500,
+        onCommitFailed: (error) => {
+          response.statusCode = 200;
+          next(error);
+        },
+      });
+      Object.defineProperty(request, "session", { configurable: true, enumerable: true, get: () => opened.session });
+      next();
+    }, next);
+  };
+}

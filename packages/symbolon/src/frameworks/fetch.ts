@@ -1,0 +1,127 @@
+/** Binding for handlers of the Web's shape: `Request` in, `Response` out (Bun, Deno, service workers, Node adapters). */
+import type { SessionManager } from "../core/manager.ts";
+import type { Session } from "../core/session.ts";
+import { isSymbolonError } from "../errors.ts";
+import {
+  attachSession,
+  cacheControlFor,
+  type Connection,
+  mountSettings,
+  openSession,
+  type OpenedSession,
+  varyWith,
+} from "../http/index.ts";
+
+export { refusalOf, sessionOf } from "../http/index.ts";
+
+/** Settings of the binding. */
+export interface FetchSessionOptions {
+  /** How the request came; by default from its URL, and from `X-Forwarded-Proto` when `trustProxy` is true. */
+  readonly connection?: (request: Request) => Connection;
+  /** Answers what a handler throws; by default the error is thrown on, or a bare 500 when a cookie has to go out. */
+  readonly onError?: (error: unknown, request: Request) => Response | Promise<Response>;
+}
+
+/**
+ * Wraps a handler: opens the session before it runs, and saves it before the response is returned.
+ *
+ * A streamed body is saved again before its last byte; if that fails, the stream errors. A handler that throws gets
+ * its plain data changes dropped. A store that fails is answered 503.
+ *
+ * @example
+ * export default { fetch: withSession(sessions, async (request, session) => {
+ *   session.data.visits = (session.data.visits ?? 0) + 1;
+ *   return new Response(`Visit ${session.data.visits}`);
+ * }) };
+ */
+export function withSession<Data extends object, Rest extends unknown[]>(
+  sessions: SessionManager<Data>,
+  handler: (request: Request, session: Session<Data>, ...rest: Rest) => Response | Promise<Response>,
+  options: FetchSessionOptions = {},
+): (request: Request, ...rest: Rest) => Promise<Response> {
+  const { trustProxy } = mountSettings(sessions);
+  const connectionOf = options.connection ?? ((request: Request) => connectionFromUrl(request, trustProxy === true));
+  return async (request, ...rest) => {
+    let opened: OpenedSession<Data>;
+    try {
+      opened = await openSession(sessions, request.headers, connectionOf(request));
+    } catch (error) {
+      return failure(error);
+    }
+    attachSession(request, sessions, opened);
+    let response: Response;
+    try {
+      response = await handler(request, opened.session, ...rest);
+    } catch (error) {
+      opened.discard();
+      response = await answerThrown(error, request, opened, options);
+    }
+    return send(response, opened);
+  };
+}
+
+async function answerThrown(
+  error: unknown,
+  request: Request,
+  opened: OpenedSession<object>,
+  options: FetchSessionOptions,
+): Promise<Response> {
+  if (options.onError !== undefined) return options.onError(error, request);
+  if (isSymbolonError(error)) return failure(error);
+  // What was committed when called goes out even now (DESIGN 8.3): only then is there something to answer.
+  const cookies = opened.cookies();
+  if (cookies.length === 0) throw error;
+  process.emitWarning(error instanceof Error ? error : String(error), "SymbolonWarning");
+  return withCookies(new Response("Internal Server Error", { status: 500 }), opened, cookies);
+}
+
+async function send(response: Response, opened: OpenedSession<object>): Promise<Response> {
+  if (response.status >= 500) opened.discard();
+  let cookies: string[];
+  try {
+    cookies = await opened.commit();
+  } catch (error) {
+    await response.body?.cancel();
+    return failure(error);
+  }
+  return withCookies(response, opened, cookies);
+}
+
+function withCookies(response: Response, opened: OpenedSession<object>, cookies: readonly string[]): Response {
+  // A copy, because the headers of a response that was fetched or redirected cannot be changed.
+  const copy = new Response(response.body === null ? null : savedAtEnd(response.body, opened), response);
+  for (const cookie of cookies) copy.headers.append("Set-Cookie", cookie);
+  if (cookies.length > 0 || opened.isUsed) {
+    copy.headers.set("Cache-Control", cacheControlFor(copy.headers.get("Cache-Control")));
+    copy.headers.set("Vary", varyWith(copy.headers.get("Vary"), opened.varyOn));
+  }
+  return copy;
+}
+
+/** Passes a body through, and commits what changed meanwhile before it ends. */
+function savedAtEnd(body: ReadableStream<Uint8Array>, opened: OpenedSession<object>): ReadableStream<Uint8Array> {
+  return body.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      async flush(controller) {
+        if (!opened.needsCommit()) return;
+        const cookies = await opened.commit();
+        if (cookies.length > 0) controller.error(new Error("A session was begun after the headers had left."));
+      },
+    }),
+  );
+}
+
+function failure(error: unknown): Response {
+  if (!isSymbolonError(error)) throw error;
+  const headers = { "Cache-Control": "no-store", ...(error.status === 503 ? { "Retry-After": "5" } : {}) };
+  return new Response(error.status === 503 ? "Service Unavailable" : "Error", { status: error.status, headers });
+}
+
+function connectionFromUrl(request: Request, trustProxy: boolean): Connection {
+  const { protocol, hostname } = new URL(request.url);
+  const forwarded = trustProxy && request.headers.get("X-Forwarded-Proto") === "https";
+  return {
+    secure: protocol === "https:" || forwarded,
+    loopback: hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127."),
+  };
+}
