@@ -14,9 +14,9 @@ export interface CookieOptions {
   readonly path?: string;
   /** Default none: the cookie goes to this host only (R-041). */
   readonly domain?: string;
-  /** Default `Lax`. */
+  /** Default `Lax`; `None` when `partitioned`. */
   readonly sameSite?: "Lax" | "Strict" | "None";
-  /** For embedded use only (CHIPS); needs `sameSite: 'None'` to be useful. */
+  /** For pages embedded in other sites only (CHIPS). */
   readonly partitioned?: boolean;
   readonly priority?: "Low" | "Medium" | "High";
   /** Keeps the cookie when the browser closes, with a Max-Age that ends with the session. Default false. */

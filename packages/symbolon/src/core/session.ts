@@ -36,6 +36,8 @@ export interface TokenNews {
   readonly cleared: boolean;
   /** The deadline moved, so a cookie with a Max-Age should be sent again. */
   readonly extended: boolean;
+  /** The session was begun to outlive the browser, so its cookie has to, too. */
+  readonly remembered: boolean;
 }
 
 /** How a session is begun; used by the manager and by request handling only. */
@@ -311,6 +313,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       issued: this.#issued && !silent ? this.#token : null,
       cleared: this.#cleared && !silent,
       extended: this.#extended && !silent,
+      remembered: this.#envelope?.remember ?? false,
     };
     this.#issued = false;
     this.#cleared = false;

@@ -9,7 +9,7 @@ import { engineOf, type SessionManager } from "../core/manager.ts";
 import { requestSide, Session } from "../core/session.ts";
 import type { Ending } from "../core/store.ts";
 import { isSymbolonError, StoreUnavailableError } from "../errors.ts";
-import { cookieCarrier, type HeaderSource, readBearer } from "./carrier.ts";
+import { type CookieCarrier, cookieCarrier, type HeaderSource, readBearer } from "./carrier.ts";
 
 /** How the request came. A binding knows; `openSession` alone takes the caller's word. */
 export interface Connection {
@@ -45,8 +45,6 @@ export interface OpenedSession<Data extends object> {
   /** The `Set-Cookie` values that are due now, without writing anything. */
   cookies(): string[];
 }
-
-type CookieCarrier = ReturnType<typeof cookieCarrier>;
 
 const carriers = new WeakMap<Engine, CookieCarrier>();
 
@@ -165,17 +163,17 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   cookies(): string[] {
     const news = requestSide.takeNews(this.#session);
     if (this.#arrival.carriedBy === "bearer" || this.#arrival.withheld !== undefined) return [];
-    if (news.issued !== null) return [this.#carrier.set(news.issued, this.#maxAge())];
+    const isPersistent = this.#carrier.persistent || news.remembered;
+    const maxAge = isPersistent ? this.#secondsLeft() : undefined;
+    if (news.issued !== null) return [this.#carrier.set(news.issued, maxAge)];
     if (news.cleared) return this.#arrival.carriedBy === "cookie" ? [this.#carrier.clear()] : [];
     const token = requestSide.tokenOf(this.#session);
-    if (!news.extended || !this.#carrier.persistent || token === null) return [];
-    return [this.#carrier.set(token, this.#maxAge())];
+    return news.extended && isPersistent && token !== null ? [this.#carrier.set(token, maxAge)] : [];
   }
 
   /** Whole seconds until the session ends, for a cookie that outlives the browser (R-046). */
-  #maxAge(): number | undefined {
-    const { expiresAt } = this.#session;
-    if (!this.#carrier.persistent || expiresAt === null) return undefined;
+  #secondsLeft(): number {
+    const expiresAt = this.#session.expiresAt ?? 0;
     return Math.max(1, Math.floor((expiresAt - this.#engine.now()) / 1000));
   }
 
