@@ -1,0 +1,240 @@
+import { randomBytes } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { engineOf } from "../../src/core/manager.ts";
+import type { Snapshot } from "../../src/core/record.ts";
+import { isTombstone, type StoredRecord } from "../../src/core/store.ts";
+import { createSessionManager, generateKey, type SessionManager } from "../../src/index.ts";
+import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
+import { sqliteStore } from "../../src/stores/sqlite.ts";
+import { movableClock } from "../support/clock.ts";
+import { sqliteFile } from "../support/sqlite.ts";
+
+const WINDOW = 8;
+const KEY = generateKey();
+
+interface Stage {
+  readonly store: MemoryStore;
+  /** Everything that somebody who steals the store has. */
+  dump(): Promise<Buffer>;
+}
+
+const stages: readonly [string, () => Stage][] = [
+  [
+    "memory",
+    () => {
+      const store = memoryStore();
+      return { store, dump: async () => bytesOf(await entriesOf(store)) };
+    },
+  ],
+  [
+    "sqlite",
+    () => {
+      const file = sqliteFile();
+      const store = sqliteStore(file.connect());
+      return { store, dump: async () => Buffer.concat([file.bytes(), bytesOf(await entriesOf(store))]) };
+    },
+  ],
+];
+
+async function entriesOf(store: MemoryStore): Promise<unknown[]> {
+  const call = { now: 0, signal: new AbortController().signal };
+  const { entries, cursor } = await store.scan({ cursor: null, limit: 1000 }, call);
+  expect(cursor).toBeNull();
+  return [...entries];
+}
+
+/** Every text and every byte string of the entries, and the texts once more as what they may encode. */
+function bytesOf(entries: readonly unknown[]): Buffer {
+  const parts = valuesOf(entries).flatMap((value) =>
+    typeof value === "string"
+      ? [Buffer.from(value), Buffer.from(value, "base64url"), Buffer.from(value, "hex")]
+      : [value],
+  );
+  return Buffer.concat(parts);
+}
+
+function valuesOf(entries: readonly unknown[]): (string | Uint8Array)[] {
+  return entries
+    .flatMap((entry) => Object.values(entry as object) as unknown[])
+    .filter((value) => typeof value === "string" || value instanceof Uint8Array);
+}
+
+function windowsOf(needles: readonly Buffer[]): Set<string> {
+  const windows = new Set<string>();
+  for (const needle of needles) {
+    for (let at = 0; at + WINDOW <= needle.length; at++) windows.add(needle.toString("latin1", at, at + WINDOW));
+  }
+  return windows;
+}
+
+/** The windows that occur in a dump. */
+function findWindows(dump: Buffer, windows: ReadonlySet<string>): string[] {
+  const text = dump.toString("latin1");
+  const found: string[] = [];
+  for (let at = 0; at + WINDOW <= text.length; at++) {
+    const window = text.slice(at, at + WINDOW);
+    if (windows.has(window)) found.push(window);
+  }
+  return found;
+}
+
+interface Secrets {
+  readonly needles: Buffer[];
+  readonly tokens: string[];
+}
+
+/** A hundred sessions with a life behind them: updated, refreshed, some ended. */
+async function live(sessions: SessionManager): Promise<Secrets> {
+  const secrets: Secrets = { needles: [], tokens: [] };
+  const tell = (value: string): string => {
+    secrets.needles.push(Buffer.from(value));
+    return value;
+  };
+  const word = (): string => tell(randomBytes(12).toString("hex"));
+  for (let index = 0; index < 100; index++) {
+    const userId = word();
+    const about = { roles: [word()], extra: { note: word() }, device: { userAgent: word() }, tenant: word() };
+    const created = await sessions.create({ userId, ...about, data: { name: word(), list: [word()] } });
+    created.data["later"] = { deep: word() };
+    await created.save();
+    await created.update((data) => {
+      data["count"] = word();
+    });
+    const tokens = [created.token];
+    if (index % 3 === 0) tokens.push((await sessions.refresh(created.token))?.token ?? "");
+    if (index % 10 === 0) await sessions.revoke(userId, created.id);
+    for (const token of tokens) {
+      secrets.tokens.push(token);
+      secrets.needles.push(Buffer.from(token), Buffer.from(token.slice(3), "base64url"), Buffer.from(created.id));
+    }
+  }
+  return secrets;
+}
+
+describe.each(stages)("a dump of the %s store after 100 sessions", (_, open) => {
+  it("holds no 8-byte window of any token, handle, user, tenant, role, note, device or data value", async () => {
+    for (const seal of ["split", "server"] as const) {
+      const stage = open();
+      const sessions = createSessionManager({ store: stage.store, keys: [KEY], seal, pruneEvery: false });
+      const { needles } = await live(sessions);
+      const windows = windowsOf(needles);
+      const dump = await stage.dump();
+      expect(windows.size).toBeGreaterThan(10_000);
+      expect(dump.length).toBeGreaterThan(50_000);
+      expect(findWindows(dump, windows)).toEqual([]);
+      // The search itself works: one of the values, put into the dump, is found.
+      const planted = Buffer.concat([dump, needles[17] ?? Buffer.alloc(0)]);
+      expect(findWindows(planted, windows).length).toBeGreaterThan(0);
+    }
+  });
+
+  it("holds nothing that is accepted as a token", async () => {
+    const stage = open();
+    const sessions = createSessionManager({ store: stage.store, keys: [KEY], pruneEvery: false });
+    const { tokens } = await live(sessions);
+    const values = valuesOf(await entriesOf(stage.store));
+    expect(values.length).toBeGreaterThan(400);
+    for (const value of values) {
+      const texts = typeof value === "string" ? [value] : encodingsOf(value);
+      for (const text of texts) {
+        expect(await sessions.validate(text)).toBeNull();
+        expect(await sessions.validate(`s1_${text}`)).toBeNull();
+      }
+    }
+    expect(await sessions.validate(tokens.at(-1) ?? "")).not.toBeNull();
+  });
+});
+
+function encodingsOf(bytes: Uint8Array): string[] {
+  const buffer = Buffer.from(bytes);
+  const pieces = [buffer, buffer.subarray(0, 60), buffer.subarray(-60), buffer.subarray(3, 63)];
+  return pieces.flatMap((piece) => [piece.toString("base64url"), piece.toString("hex"), piece.toString("latin1")]);
+}
+
+/** The secret half of the data key that a token carries. */
+function secretOf(token: string): Buffer {
+  return Buffer.from(token.slice(3), "base64url").subarray(21, 53);
+}
+
+async function snapshotsOf(thief: SessionManager, store: MemoryStore): Promise<Snapshot[]> {
+  const { vault } = engineOf(thief);
+  const records = (await entriesOf(store)) as StoredRecord[];
+  return records
+    .filter((entry) => !isTombstone(entry))
+    .map((record) => {
+      const snapshot = vault.open(record.lookup, record);
+      if (snapshot === null) throw new Error("The envelope does not open with its key.");
+      return snapshot;
+    });
+}
+
+describe("the store and the server's key together, without the tokens", () => {
+  it("open the envelopes but no data of a split session, by no path and with no other secret", async () => {
+    const store = memoryStore();
+    const owner = createSessionManager({ store, keys: [KEY], pruneEvery: false });
+    const { tokens } = await live(owner);
+    const thief = createSessionManager({ store, keys: [KEY], pruneEvery: false });
+    const { vault } = engineOf(thief);
+    const snapshots = await snapshotsOf(thief, store);
+    expect(snapshots).toHaveLength(90);
+    for (const snapshot of snapshots) {
+      const { envelope, record } = snapshot;
+      const inTheEnvelope = JSON.stringify(envelope).match(/[A-Za-z0-9_-]{22,}/g) ?? [];
+      const guesses = [...inTheEnvelope, record.lookup, record.owner ?? ""].map((text) =>
+        Buffer.from(text, "base64url"),
+      );
+      for (const guess of [null, Buffer.alloc(0), Buffer.alloc(32), randomBytes(32), ...guesses]) {
+        expect(vault.openData(snapshot, guess)).toBeNull();
+        if (guess === null) continue;
+        if (guess.length === 32) expect(vault.openDataWith(guess, snapshot)).toBeNull();
+        const wrap = vault.rewrap(snapshot, guess, Buffer.alloc(32), envelope.generation);
+        const rewrapped = { ...snapshot, envelope: { ...envelope, wrap } };
+        expect(vault.openData(rewrapped, Buffer.alloc(32))).toBeNull();
+      }
+      await expect(thief.update(envelope.userId ?? "", envelope.id, { data: () => undefined })).rejects.toMatchObject({
+        code: "ERR_NOT_SUPPORTED",
+      });
+    }
+    // A token opens its own session's data, and only that.
+    const opened = snapshots.flatMap((snapshot) => tokens.map((token) => vault.openData(snapshot, secretOf(token))));
+    expect(opened.filter((found) => found !== null)).toHaveLength(90);
+  });
+
+  it("open the data where the seal is 'server', as documented", async () => {
+    const store = memoryStore();
+    const owner = createSessionManager({ store, keys: [KEY], seal: "server", pruneEvery: false });
+    const { id } = await owner.create({ userId: "user-1", data: { cart: ["tea"] } });
+    const admin = createSessionManager({ store, keys: [KEY], seal: "server", pruneEvery: false });
+    const [snapshot] = await snapshotsOf(admin, store);
+    expect(snapshot && engineOf(admin).vault.openData(snapshot, null)?.text).toBe('{"cart":["tea"]}');
+    const seen: unknown[] = [];
+    await admin.update("user-1", id, { data: (data) => void seen.push(data["cart"]) });
+    expect(seen).toEqual([["tea"]]);
+  });
+
+  it("keep a session split that began so, after the manager was switched to 'server'", async () => {
+    const store = memoryStore();
+    const before = createSessionManager({ store, keys: [KEY], pruneEvery: false });
+    const { id } = await before.create({ userId: "user-1", data: { cart: ["tea"] } });
+    const after = createSessionManager({ store, keys: [KEY], seal: "server", pruneEvery: false });
+    await expect(after.update("user-1", id, { data: () => undefined })).rejects.toMatchObject({
+      code: "ERR_NOT_SUPPORTED",
+    });
+  });
+});
+
+describe("the token and the store together, without the server's key", () => {
+  it("open neither envelope nor data", async () => {
+    const clock = movableClock();
+    const store = memoryStore();
+    const owner = createSessionManager({ store, keys: [KEY], clock, pruneEvery: false });
+    const { token } = await owner.create({ userId: "user-1", data: { secret: "tea" } });
+    const thief = createSessionManager({ store, keys: [generateKey()], clock, pruneEvery: false });
+    expect(await thief.validate(token)).toBeNull();
+    const [record] = (await entriesOf(store)) as StoredRecord[];
+    if (record === undefined) throw new Error("There is no record.");
+    const { vault } = engineOf(thief);
+    expect(vault.open(record.lookup, record)).toBeNull();
+    expect(vault.openDataWith(secretOf(token), { record, envelope: { dataVersion: 1 } } as Snapshot)).toBeNull();
+  });
+});
