@@ -76,7 +76,9 @@ interface Seen {
   readonly snapshot: Snapshot;
 }
 
-const TOKENS_REMEMBERED = 4096;
+/** Twice this many tokens are remembered at most, each with at most so many sealed bytes: about 25 MB in all. */
+const TOKENS_REMEMBERED = 2048;
+const MAX_BYTES_REMEMBERED = 4096;
 const MAX_ROUNDS = 200;
 
 /** Records are kept this long past their deadline: other machines' clocks may be behind (R-088). */
@@ -112,7 +114,13 @@ export class Engine {
   remember(token: string, snapshot: Snapshot): void {
     const name = fingerprint(token);
     const seen = this.#seen.get(name);
-    if (seen !== undefined) this.#seen.set(name, { claims: seen.claims, snapshot });
+    if (seen !== undefined) this.#remember(name, seen.claims, snapshot);
+  }
+
+  #remember(name: string, claims: TokenClaims, snapshot: Snapshot): void {
+    const { envelope, data } = snapshot.record;
+    if (envelope.length + (data?.length ?? 0) > MAX_BYTES_REMEMBERED) this.#seen.delete(name);
+    else this.#seen.set(name, { claims, snapshot });
   }
 
   /** Opens a token: one store read, none when the token proves nothing. Writes nothing, save removing the expired. */
@@ -152,7 +160,7 @@ export class Engine {
     }
     if (!same) {
       if (!verifierMatches(claims.verifier, snapshot.verifier)) return this.#refuse(name, "wrong-secret");
-      this.#seen.set(name, { claims, snapshot });
+      this.#remember(name, claims, snapshot);
     }
     return isExpired(snapshot.envelope, this.now()) ? this.#expire(name, snapshot) : { ok: true, snapshot };
   }

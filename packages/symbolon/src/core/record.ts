@@ -85,6 +85,8 @@ export class Vault {
   /** Digest of the namespace, 11 characters. */
   readonly space: string;
   readonly #index: IndexKeys;
+  /** Data keys by the opened envelope they came with: a session seen again is not unwrapped again. */
+  readonly #dataKeys = new WeakMap<Envelope, Buffer>();
   #ring: Keyring;
 
   constructor(namespace: string, ring: Keyring, index: IndexKeys) {
@@ -138,7 +140,7 @@ export class Vault {
       known.tenant === record.tenant &&
       known.lookup === record.lookup &&
       sameBytes(known.envelope, record.envelope) &&
-      (sameBytes(known.data, record.data) || dataBelongs(snapshot.envelope, record.data))
+      sameBytes(known.data, record.data)
     );
   }
 
@@ -159,9 +161,12 @@ export class Vault {
   openData(snapshot: Snapshot, secret: Buffer | null): { key: Buffer; text: string } | null {
     const { record, envelope } = snapshot;
     if (record.data === null || envelope.wrap === null) return null;
-    const key = this.#unwrap(record.lookup, envelope, envelope.wrap, secret);
+    const known = this.#dataKeys.get(envelope);
+    const key = known ?? this.#unwrap(record.lookup, envelope, envelope.wrap, secret);
     const text = key === null ? null : openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
-    return key === null || text === null ? null : { key, text };
+    if (key === null || text === null) return null;
+    if (known === undefined) this.#dataKeys.set(envelope, key);
+    return { key, text };
   }
 
   /** Opens the data of a newer snapshot of the same session with a data key that is already known. */
@@ -184,7 +189,9 @@ export class Vault {
       ? this.#wrap(lookup, envelope.generation, envelope.wrap?.seal ?? known.seal, key, known.secret)
       : envelope.wrap;
     const data = seal(key, DATA_HEADER, dataContext(lookup, dataVersion), text);
-    return { envelope: { ...envelope, wrap, dataVersion, dataDigest: digestText(data) }, data, key };
+    const sealed: Envelope = { ...envelope, wrap, dataVersion, dataDigest: digestText(data) };
+    this.#dataKeys.set(sealed, key);
+    return { envelope: sealed, data, key };
   }
 
   /** Wraps the data key for the next generation's secret; the data itself stays as it is. */
