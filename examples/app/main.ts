@@ -1,0 +1,97 @@
+/** Starts and stops the example application. */
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { createSessionManager, isSymbolonError } from "symbolon";
+import { createApp, type Visit } from "./app.ts";
+import { prepareDataFolder } from "./data-folder.ts";
+import { type EmbeddedStore, openEmbeddedStore } from "./embedded-store.ts";
+import { readOrCreateKey } from "./key-file.ts";
+import { readSettings, type Settings } from "./settings.ts";
+import { messageOf, StartError } from "./start-error.ts";
+
+const HOST = "127.0.0.1";
+/** How long requests in flight may take to finish once the application is told to stop. */
+const GRACE_MS = 2000;
+
+try {
+  await start(readSettings(process.env));
+} catch (error) {
+  if (!(error instanceof StartError) && !isSymbolonError(error)) throw error;
+  console.error(`Cannot start: ${error.message}`);
+  process.exitCode = 1;
+}
+
+async function start(settings: Settings): Promise<void> {
+  const { dataFolder, trustProxy } = settings;
+  prepareDataFolder(dataFolder);
+  const key = settings.key ?? readOrCreateKey(join(dataFolder, "key"));
+  const server = createServer();
+  // Before the database is opened: of two starts by mistake, the second touches nothing.
+  await listen(server, settings.port);
+  let embedded: EmbeddedStore | null = null;
+  try {
+    const database = join(dataFolder, "sessions.db");
+    embedded = openEmbeddedStore(database);
+    const sessions = createSessionManager<Visit>({
+      store: embedded.store,
+      keys: [key],
+      ...(trustProxy === null ? { development: true } : { trustProxy }),
+    });
+    server.on("request", createApp(sessions, trustProxy === null ? "http" : "https"));
+    stopOnSignals(server, embedded, () => sessions.close());
+    console.log(`Symbolon example application
+  sessions  ${database} (SQLite by ${embedded.client})
+  key       ${settings.key === null ? join(dataFolder, "key") : "from SYMBOLON_KEY"}
+  address   http://${HOST}:${(server.address() as AddressInfo).port}
+  stop      Ctrl+C; sessions are kept`);
+  } catch (error) {
+    server.close();
+    embedded?.close();
+    throw error;
+  }
+}
+
+async function listen(server: Server, port: number): Promise<void> {
+  server.listen(port, HOST);
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw new StartError(portProblem(error as NodeJS.ErrnoException, port));
+  }
+}
+
+function portProblem(error: NodeJS.ErrnoException, port: number): string {
+  if (error.code === "EADDRINUSE") {
+    return `Port ${port} is in use by another program: stop that, or choose another port, as in PORT=3001 npm start.`;
+  }
+  if (error.code === "EACCES") return `Port ${port} needs rights you do not have: choose one above 1023 with PORT.`;
+  return `Port ${port} of ${HOST} cannot be used: ${messageOf(error)}.`;
+}
+
+/** Stops accepting, lets requests finish, and closes the database last. A second signal changes nothing. */
+function stopOnSignals(server: Server, embedded: EmbeddedStore, closeSessions: () => Promise<void>): void {
+  let isStopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (isStopping) return;
+    isStopping = true;
+    console.log(`${signal}: stopping`);
+    server.close(() => {
+      closeSessions().then(
+        () => {
+          embedded.close();
+          console.log("Stopped.");
+        },
+        (error: unknown) => {
+          console.error(error);
+          process.exitCode = 1;
+        },
+      );
+    });
+    // Browsers keep unused connections open, and those would hold the server up.
+    setTimeout(() => server.closeAllConnections(), GRACE_MS).unref();
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+}

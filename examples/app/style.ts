@@ -1,0 +1,58 @@
+/** What the browser is sent besides pages. */
+
+/** The style sheet of every page. */
+export const STYLE = `
+:root {
+  color-scheme: light dark;
+  --ground: #f6f4ef; --card: #ffffff; --ink: #1f2430; --soft: #565d6d; --line: #d9d5ca;
+  --accent: #0b5d66; --on-accent: #ffffff; --danger: #a3262a; --notice: #e4f1ef;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #15181e; --card: #1f242d; --ink: #eceae4; --soft: #aab1bf; --line: #3a414e;
+    --accent: #7fd0d6; --on-accent: #10252a; --danger: #ff9d98; --notice: #1d3437;
+  }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 1.0625rem/1.55 system-ui, sans-serif; }
+header, main, footer { max-width: 44rem; margin: 0 auto; padding: 0 1.25rem; }
+header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: center; padding-block: 1.25rem; }
+.brand { display: flex; gap: .6rem; align-items: center; margin-inline-end: auto; font-weight: 650; }
+.brand img { width: 1.75rem; height: 1.75rem; }
+nav { display: flex; gap: 1.25rem; }
+nav a { padding: .5rem 0; }
+a { color: var(--accent); text-underline-offset: .2em; }
+a[aria-current] { color: inherit; text-decoration: none; font-weight: 650; }
+footer { padding-block: 2rem 3rem; color: var(--soft); font-size: .9375rem; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: 1.25rem; margin-block: 1.25rem; }
+.card > :first-child { margin-top: 0; } .card > :last-child { margin-bottom: 0; }
+h1 { font-size: 1.75rem; line-height: 1.2; margin: .5rem 0 1rem; text-wrap: balance; }
+h2 { font-size: 1.125rem; margin: 0 0 .75rem; }
+.count { font-size: 2.5rem; line-height: 1.1; font-weight: 700; font-variant-numeric: tabular-nums; color: var(--accent); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1.25rem; margin: 1rem 0 0; }
+dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+code { font: .9375em ui-monospace, monospace; }
+.notice { background: var(--notice); border-inline-start: .25rem solid var(--accent); padding: .75rem 1rem; border-radius: .25rem; }
+.problem { color: var(--danger); margin: .5rem 0; }
+form { margin: 0; }
+label { display: block; font-weight: 600; margin-bottom: .35rem; }
+.field { display: flex; flex-wrap: wrap; gap: .6rem; }
+input { flex: 1 1 14rem; min-width: 0; }
+input, button { font: inherit; min-height: 2.75rem; border-radius: .5rem; padding: .5rem .9rem; }
+input { color: inherit; background: var(--ground); border: 1px solid var(--soft); }
+button { border: 1px solid var(--accent); background: var(--accent); color: var(--on-accent); font-weight: 600; cursor: pointer; }
+button.quiet { background: transparent; color: var(--danger); border-color: currentColor; }
+:focus-visible { outline: .1875rem solid var(--accent); outline-offset: .125rem; }
+.notes { list-style: none; margin: 1.25rem 0 0; padding: 0; }
+.notes li { border-top: 1px solid var(--line); padding: .65rem 0; overflow-wrap: anywhere; }
+.notes time { display: block; color: var(--soft); font-size: .875rem; }
+.soft { color: var(--soft); }
+@media (max-width: 30rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .6rem; } .field button { flex: 1 1 100%; } }
+`.trimStart();
+
+/** A token broken in two. */
+export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+<path fill="#0b5d66" d="M15 2a14 14 0 0 0 0 28l-3-5 4-5-4-5 4-5-3-4z"/>
+<path fill="#c9892b" d="M18 2a14 14 0 0 1 0 28l-3-5 4-5-4-5 4-5-3-4z"/>
+</svg>
+`;
