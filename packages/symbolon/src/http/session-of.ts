@@ -30,7 +30,7 @@ export function sessionOf<Data extends object = Record<string, unknown>>(
 }
 
 /** Why the token that came with the request opened no session; null when it did, or none came. */
-export function refusalOf(request: object, sessions?: SessionManager<never>): Refusal | null {
+export function refusalOf<Data extends object>(request: object, sessions?: SessionManager<Data>): Refusal | null {
   return openedOf(request, sessions).refusal;
 }
 
