@@ -110,11 +110,13 @@ export class Engine {
     this.#seen.clear();
   }
 
-  /** Remembers what a token opens, after a write of our own. */
+  /** Remembers what a token opens, after a write of our own; not when another token has replaced it meanwhile. */
   remember(token: string, snapshot: Snapshot): void {
     const name = fingerprint(token);
     const seen = this.#seen.get(name);
-    if (seen !== undefined) this.#remember(name, seen.claims, snapshot);
+    if (seen === undefined) return;
+    if (verifierMatches(seen.claims.verifier, snapshot.verifier)) this.#remember(name, seen.claims, snapshot);
+    else this.#seen.delete(name);
   }
 
   #remember(name: string, claims: TokenClaims, snapshot: Snapshot): void {

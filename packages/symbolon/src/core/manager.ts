@@ -346,7 +346,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return Object.defineProperty(session, "token", { value: token }) as CreatedSession<Data>;
   }
 
-  /** Notes that a session is in use, when that is due. Null when it ended meanwhile. */
+  /** Notes that a session is in use, when that is due. Null when it ended, or got another token, meanwhile. */
   async #touch(snapshot: Snapshot, token: string): Promise<Snapshot | null> {
     const engine = this.#engine;
     if (!engine.isTouchDue(snapshot)) return snapshot;
@@ -355,7 +355,8 @@ class Manager<Data extends object> implements SessionManager<Data> {
         if (!engine.isTouchDue(current)) return null;
         return { envelope: { ...current.envelope, lastSeenAt: engine.now() } };
       });
-      if (outcome.status === "gone") return null;
+      const { generation } = outcome.snapshot.envelope;
+      if (outcome.status === "gone" || generation !== snapshot.envelope.generation) return null;
       engine.remember(token, outcome.snapshot);
       return outcome.snapshot;
     } catch {

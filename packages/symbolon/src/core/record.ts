@@ -12,7 +12,7 @@ import { digestText, hmac } from "../crypto/derive.ts";
 import type { IndexKeys, Key, Keyring } from "../crypto/keyring.ts";
 import { fillPublicRandom, secretBytes } from "../crypto/random.ts";
 import { open, seal } from "../crypto/seal.ts";
-import { DataTooLargeError } from "../errors.ts";
+import { ConflictError, DataTooLargeError } from "../errors.ts";
 import { deadlineOf, type Times } from "./lifetime.ts";
 import type { RecordChange, RecordKey, StoredRecord } from "./store.ts";
 
@@ -238,7 +238,7 @@ export class Vault {
     fillPublicRandom(salt, 0, 16);
     const server = this.#ring.primary;
     const pad = padOf(server, lookup, generation, mode, salt, secret);
-    if (pad === null) throw new TypeError("A split session's data can only be written with its token.");
+    if (pad === null) throw replacedError();
     return { seal: mode, keyId: server.id, salt: salt.toString("base64url"), key: xor(pad, key).toString("base64url") };
   }
 
@@ -298,6 +298,13 @@ function xor(a: Buffer, b: Buffer): Buffer {
   const result = Buffer.allocUnsafe(a.length);
   for (let index = 0; index < a.length; index++) result[index] = (a[index] ?? 0) ^ (b[index] ?? 0);
   return result;
+}
+
+/** Split data is sealed for one token, and this one is no longer the session's. */
+export function replacedError(): ConflictError {
+  return new ConflictError(
+    "Another token has replaced this one while the request ran, and the session's data opens only with that; try again with it.",
+  );
 }
 
 /** The changeable part of a snapshot, as a store's update takes it. */

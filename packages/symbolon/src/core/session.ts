@@ -1,10 +1,18 @@
 /** Session: what request code holds. */
+import { digestBytes } from "../crypto/derive.ts";
 import { ConflictError, RecordCorruptError, StoreUnavailableError } from "../errors.ts";
 import { applyChanges, findChanges } from "./changes.ts";
 import type { Engine, FirstRecord, Outcome } from "./engine.ts";
 import { deadlineOf, type Duration, parseDuration } from "./lifetime.ts";
-import type { Device, Envelope, SessionState, Snapshot, SnapshotChange } from "./record.ts";
-import { secretOf } from "./token.ts";
+import {
+  type Device,
+  type Envelope,
+  replacedError,
+  type SessionState,
+  type Snapshot,
+  type SnapshotChange,
+} from "./record.ts";
+import { secretOf, verifierMatches } from "./token.ts";
 
 type JsonObject = Record<string, unknown>;
 type DataChange = (data: JsonObject) => void | Promise<void>;
@@ -280,6 +288,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       if (text !== null) return text;
     }
     const opened = vault.openData(snapshot, this.#secret());
+    if (opened === null && this.#secretFor(snapshot) === null) throw replacedError();
     if (opened === null) throw new RecordCorruptError("The session's data does not open with its token and key.");
     this.#dataKey = opened.key;
     return opened.text;
@@ -287,6 +296,12 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   #secret(): Buffer | null {
     return this.#token === null ? null : secretOf(this.#token);
+  }
+
+  /** The token's secret; null when another token has replaced it. */
+  #secretFor(snapshot: Snapshot): Buffer | null {
+    const secret = this.#secret();
+    return secret !== null && verifierMatches(digestBytes(secret), snapshot.verifier) ? secret : null;
   }
 
   /** The data as text when it differs from the baseline, else null. */
@@ -410,7 +425,7 @@ export class Session<Data extends object = Record<string, unknown>> {
     if (!differs) return { envelope };
     // A write may come before the first look at the data: its key is then still to be opened.
     if (this.#dataKey === null) this.#openStored(current);
-    const known = { key: this.#dataKey, secret: this.#secret(), seal: this.#engine.options.seal };
+    const known = { key: this.#dataKey, secret: this.#secretFor(current), seal: this.#engine.options.seal };
     const sealed = this.#engine.vault.sealData(record.lookup, envelope, next.text, known);
     this.#dataKey = sealed.key;
     return { envelope: sealed.envelope, data: sealed.data };
@@ -425,7 +440,8 @@ export class Session<Data extends object = Record<string, unknown>> {
     }
     this.#settleDuration(intent);
     if (outcome.status === "saved") {
-      this.#extended = true;
+      // A cookie with a replaced token would take the place of its successor.
+      this.#extended = this.#secretFor(outcome.snapshot) !== null;
       if (this.#token !== null) this.#engine.remember(this.#token, outcome.snapshot);
     }
     this.#written(outcome.snapshot, intent, text);
