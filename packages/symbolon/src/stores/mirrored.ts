@@ -1,0 +1,223 @@
+/** A store made of stores: one is read, the others are kept equal to it, ready to take its place. */
+import {
+  type Awaitable,
+  canClose,
+  canPrune,
+  canReplicate,
+  type Closing,
+  hasOwnerIndex,
+  hasTenantIndex,
+  type OwnerIndex,
+  type Pruning,
+  type RecordKey,
+  type Replication,
+  type Store,
+  type TenantIndex,
+} from "../core/store.ts";
+import { NotSupportedError, OptionsError } from "../errors.ts";
+import { type MirrorFailure, mirrorSet, type MirrorTarget, type MirrorWork } from "./shared/mirror-set.ts";
+
+export type { MirrorFailure } from "./shared/mirror-set.ts";
+
+/** Options of `mirrored`. */
+export interface MirroredOptions {
+  /**
+   * How long a write waits for a mirror before the mirror counts as failed, in milliseconds; 1000 unless told. Keep it
+   * under the session manager's own time-out, and long enough for ending all sessions of a tenant.
+   */
+  readonly timeout?: number;
+  /** Told when a mirror fails; what it throws is ignored. */
+  readonly onMirrorFailure?: (failure: MirrorFailure) => void;
+  /** Where `resync` takes the time from; the machine's clock unless told. */
+  readonly clock?: { now(): number };
+}
+
+/** What `mirrored` adds to a store. */
+export interface Mirroring {
+  /** The state of each mirror now; one that failed is left alone until `resync`. */
+  readonly mirrors: readonly { readonly failed: boolean }[];
+  /**
+   * Makes every mirror equal to the primary and trusts it again, unless it fails meanwhile; answers how many entries
+   * each took over. Requests go on.
+   *
+   * @throws {NotSupportedError} when the primary cannot be scanned.
+   * @throws {StoreUnavailableError} when the primary fails; no mirror is trusted then.
+   */
+  resync(): Promise<{ readonly copied: number }[]>;
+}
+
+/** The abilities of the primary, and mirroring. */
+export type MirroredStore<P extends Store = Store> = Store &
+  Mirroring &
+  (P extends OwnerIndex ? OwnerIndex : unknown) &
+  (P extends TenantIndex ? TenantIndex : unknown) &
+  (P extends Pruning ? Pruning : unknown) &
+  (P extends Replication ? Replication : unknown) &
+  (P extends Closing ? Closing : unknown);
+
+/**
+ * Reads the primary; writes the primary first, then all mirrors at once, and has the primary's abilities.
+ *
+ * A mirror never fails a request: an error or a time-out marks it failed, and from then on it is left alone until
+ * `resync()`. A mirror takes only newer versions, and what was ended stays ended, in whatever order writes arrive,
+ * also from several processes. When the primary does not acknowledge a write, mirrors are given what it then shows.
+ * `close` closes all.
+ *
+ * @throws {OptionsError} when a mirror cannot take copies, or `timeout` is not a positive number.
+ */
+export function mirrored<P extends Store>(
+  primary: P,
+  others: readonly Store[],
+  options?: MirroredOptions,
+): MirroredStore<P>;
+export function mirrored(primary: Store, others: readonly Store[], options: MirroredOptions = {}): Store & Mirroring {
+  const { timeout = 1000, onMirrorFailure, clock = Date } = options;
+  if (!Number.isFinite(timeout) || timeout <= 0) {
+    throw new OptionsError("mirrored: `timeout` must be a positive number of milliseconds.");
+  }
+  const onFailure = (failure: MirrorFailure) => onMirrorFailure?.(failure);
+  const mirrors = mirrorSet(primary, others.map(checkMirror), { timeout, clock, onFailure });
+  const { atAll, catchUp, copy } = mirrors;
+
+  /** Writes one record at the primary. When that throws, it may have been applied all the same. */
+  async function writePrimary<T>(key: RecordKey, now: number, write: () => Awaitable<T>): Promise<T> {
+    try {
+      return await write();
+    } catch (error) {
+      await atAll(now, (mirror, call) => catchUp(key, mirror, call));
+      throw error;
+    }
+  }
+
+  /** Ends many records everywhere. When the primary throws, nobody knows which of them ended there. */
+  async function endMany(now: number, atPrimary: () => Awaitable<number>, atMirror: MirrorWork): Promise<number> {
+    try {
+      const ended = await atPrimary();
+      await atAll(now, atMirror);
+      return ended;
+    } catch (error) {
+      mirrors.failAll(error);
+      throw error;
+    }
+  }
+
+  const store: Store & Mirroring = {
+    get mirrors() {
+      return mirrors.states();
+    },
+
+    async resync() {
+      if (canReplicate(primary)) return mirrors.resync(primary);
+      throw new NotSupportedError("mirrored: the primary cannot be scanned, so nothing can be copied from it.");
+    },
+
+    read: (key, call) => primary.read(key, call),
+
+    async create(record, call) {
+      const answer = await writePrimary(record, call.now, () => primary.create(record, call));
+      if (answer === "created") await atAll(call.now, (mirror, limited) => copy(record, mirror, limited));
+      return answer;
+    },
+
+    async update(key, expectedVersion, change, call) {
+      const answer = await writePrimary(key, call.now, () => primary.update(key, expectedVersion, change, call));
+      if (answer !== "updated") return answer;
+      await atAll(call.now, async (mirror, limited) => {
+        const mirrorAnswer = await mirror.update(key, expectedVersion, change, limited);
+        if (mirrorAnswer !== "updated") await catchUp(key, mirror, limited);
+      });
+      return answer;
+    },
+
+    async delete(key, ending, call) {
+      const answer = await writePrimary(key, call.now, () => primary.delete(key, ending, call));
+      await atAll(call.now, async (mirror, limited) => {
+        // The tombstone is copied: a delete leaves none at a mirror that the record has not reached yet.
+        const known = await catchUp(key, mirror, limited);
+        if (!known) await mirror.delete(key, ending, limited);
+      });
+      return answer;
+    },
+  };
+
+  if (hasOwnerIndex(primary)) {
+    const ability: OwnerIndex = {
+      listByOwner: (owner, page, call) => primary.listByOwner(owner, page, call),
+      countByOwner: (owner, call) => primary.countByOwner(owner, call),
+      deleteByOwner: (owner, except, ending, call) =>
+        endMany(
+          call.now,
+          () => primary.deleteByOwner(owner, except, ending, call),
+          (mirror, limited) => withOwners(mirror).deleteByOwner(owner, except, ending, limited),
+        ),
+    };
+    Object.assign(store, ability);
+  }
+
+  if (hasTenantIndex(primary)) {
+    const ability: TenantIndex = {
+      listByTenant: (tenant, page, call) => primary.listByTenant(tenant, page, call),
+      countByTenant: (tenant, call) => primary.countByTenant(tenant, call),
+      countOwners: (tenant, call) => primary.countOwners(tenant, call),
+      deleteByTenant: (tenant, ending, call) =>
+        endMany(
+          call.now,
+          () => primary.deleteByTenant(tenant, ending, call),
+          (mirror, limited) => withTenants(mirror).deleteByTenant(tenant, ending, limited),
+        ),
+    };
+    Object.assign(store, ability);
+  }
+
+  if (canPrune(primary)) {
+    const ability: Pruning = {
+      async prune(before, limit, call) {
+        const removed = await primary.prune(before, limit, call);
+        // A mirror that keeps garbage is still equal, so this failure is told and no more.
+        await atAll(call.now, (mirror, limited) => canPrune(mirror) && mirror.prune(before, limit, limited), "report");
+        return removed;
+      },
+    };
+    Object.assign(store, ability);
+  }
+
+  if (canReplicate(primary)) {
+    const ability: Replication = {
+      scan: (page, call) => primary.scan(page, call),
+      async apply(entry, call) {
+        const taken = await writePrimary(entry, call.now, () => primary.apply(entry, call));
+        if (taken) await atAll(call.now, (mirror, limited) => copy(entry, mirror, limited));
+        return taken;
+      },
+    };
+    Object.assign(store, ability);
+  }
+
+  const closing = [primary, ...others].filter(canClose);
+  if (closing.length > 0) {
+    const ability: Closing = {
+      async close() {
+        const results = await Promise.allSettled(closing.map(async (one) => one.close()));
+        for (const result of results) if (result.status === "rejected") throw result.reason;
+      },
+    };
+    Object.assign(store, ability);
+  }
+
+  return store;
+}
+
+function checkMirror(store: Store, place: number): MirrorTarget {
+  if (canReplicate(store)) return store;
+  throw new OptionsError(`mirrored: mirror ${place} cannot take copies; use a store that has 'scan' and 'apply'.`);
+}
+
+function withOwners(mirror: Store): OwnerIndex {
+  if (hasOwnerIndex(mirror)) return mirror;
+  throw new NotSupportedError("The mirror cannot end all sessions of a user, as the primary did.");
+}
+
+function withTenants(mirror: Store): TenantIndex {
+  if (hasTenantIndex(mirror)) return mirror;
+  throw new NotSupportedError("The mirror cannot end all sessions of a tenant, as the primary did.");
+}
