@@ -1,0 +1,42 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Database from "libsql";
+import { sqliteStore } from "symbolon/stores/sqlite";
+import { hasAbility, storeContract } from "symbolon/testing";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type ClosableClient, openNodeSqlite } from "./node-sqlite.ts";
+
+const libsql = (path: string): ClosableClient => new Database(path);
+const clients = [{ name: "libsql", connect: libsql }];
+if (openNodeSqlite) clients.push({ name: "node:sqlite", connect: openNodeSqlite });
+else test.skip("sqliteStore over node:sqlite: this runtime has none, run with Node 22 or newer");
+
+const cases = storeContract.filter(({ needs }) => needs !== "close");
+
+describe.each(clients)("sqliteStore over $name", ({ connect }) => {
+  const opened: ClosableClient[] = [];
+  let folder: string;
+
+  function openStore() {
+    const client = connect(join(folder, "sessions.db"));
+    opened.push(client);
+    return sqliteStore(client);
+  }
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "symbolon-sqlite-"));
+  });
+
+  afterEach(() => {
+    for (const client of opened.splice(0)) client.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  test.each(cases)("$name", ({ run }) => run({ open: async () => openStore() }));
+
+  test("has every ability that does not need something opened", () => {
+    const store = openStore();
+    expect(storeContract.filter(({ needs }) => hasAbility(store, needs))).toEqual(cases);
+  });
+});
