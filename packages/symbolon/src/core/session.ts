@@ -68,6 +68,8 @@ export interface RequestSide {
   takeNews(session: Session<object>): TokenNews;
   /** The token the session is carried by, null before there is one. */
   tokenOf(session: Session<object>): string | null;
+  /** Whether anything was read from the session or written to it, so that the response depends on it. */
+  isUsed(session: Session<object>): boolean;
 }
 
 /** Request handling's access to what a session keeps to itself. */
@@ -88,6 +90,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       discard: (session) => session.#discard(),
       takeNews: (session) => session.#takeNews(),
       tokenOf: (session) => session.#token,
+      isUsed: (session) => session.#isUsed,
     };
   }
 
@@ -98,6 +101,7 @@ export class Session<Data extends object = Record<string, unknown>> {
   #isNew: boolean;
   /** Ended by somebody else while this request ran: nothing may be written or sent. */
   #gone = false;
+  #isUsed = false;
   #issued = false;
   #cleared = false;
   #extended = false;
@@ -177,11 +181,13 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   /** Whether this request began the session. */
   get isNew(): boolean {
+    this.#isUsed = true;
     return this.#isNew;
   }
 
   /** Whether there is something that `save` would write. */
   get isModified(): boolean {
+    this.#isUsed = true;
     return !this.#gone && (this.#shortenedTo !== null || this.#changedText() !== null);
   }
 
@@ -217,6 +223,7 @@ export class Session<Data extends object = Record<string, unknown>> {
    * must do nothing else. Increments made here are never lost. Changes made to `session.data` before are saved with it.
    */
   update(change: (data: Data) => void | Promise<void>): Promise<SaveResult> {
+    this.#isUsed = true;
     return this.#serially(() => this.#commit(change as DataChange, false));
   }
 
@@ -233,6 +240,7 @@ export class Session<Data extends object = Record<string, unknown>> {
    * @throws {StoreUnavailableError} when the server could not end it; then the cookie stays too.
    */
   logout(): Promise<void> {
+    this.#isUsed = true;
     return this.#serially(async () => {
       const snapshot = this.#snapshot;
       if (this.#gone) return;
@@ -251,7 +259,9 @@ export class Session<Data extends object = Record<string, unknown>> {
     return { id: this.id, state: this.state };
   }
 
+  /** All that is shown of the session goes through here, or through `#open`. */
   get #envelope(): Envelope | null {
+    this.#isUsed = true;
     return this.#snapshot?.envelope ?? null;
   }
 
@@ -268,6 +278,7 @@ export class Session<Data extends object = Record<string, unknown>> {
   }
 
   #open(): JsonObject {
+    this.#isUsed = true;
     if (this.#data !== undefined) return this.#data;
     const snapshot = this.#snapshot;
     const opened = snapshot === null ? null : this.#openStored(snapshot);
@@ -328,7 +339,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       issued: this.#issued && !silent ? this.#token : null,
       cleared: this.#cleared && !silent,
       extended: this.#extended && !silent,
-      remembered: this.#envelope?.remember ?? false,
+      remembered: this.#snapshot?.envelope.remember ?? false,
     };
     this.#issued = false;
     this.#cleared = false;

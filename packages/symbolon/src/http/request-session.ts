@@ -28,11 +28,10 @@ export interface Refusal {
 
 /** A request's session, until the response is sent. */
 export interface OpenedSession<Data extends object> {
-  /** Reading it marks the response as depending on the session. */
   readonly session: Session<Data>;
   /** Why there is no session although a token came; null otherwise. */
   readonly refusal: Refusal | null;
-  /** Whether the response depends on the session, so that no cache may share it (R-221). */
+  /** Whether the session was looked at, so that the response depends on it and no cache may share it (R-221). */
   readonly isUsed: boolean;
   /** The request headers the response depends on, for `Vary`. */
   readonly varyOn: string;
@@ -117,21 +116,15 @@ interface Arrival {
 class RequestSession<Data extends object> implements OpenedSession<Data> {
   readonly #engine: Engine;
   readonly #carrier: CookieCarrier;
-  readonly #session: Session<Data>;
+  readonly session: Session<Data>;
   readonly #arrival: Arrival;
-  #isUsed = false;
   #isReported = false;
 
   constructor(engine: Engine, carrier: CookieCarrier, session: Session<Data>, arrival: Arrival) {
     this.#engine = engine;
     this.#carrier = carrier;
-    this.#session = session;
+    this.session = session;
     this.#arrival = arrival;
-  }
-
-  get session(): Session<Data> {
-    this.#isUsed = true;
-    return this.#session;
   }
 
   get refusal(): Refusal | null {
@@ -139,7 +132,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   get isUsed(): boolean {
-    return this.#isUsed;
+    return requestSide.isUsed(this.session);
   }
 
   get varyOn(): string {
@@ -147,33 +140,33 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   needsCommit(): boolean {
-    return requestSide.needsCommit(this.#session);
+    return requestSide.needsCommit(this.session);
   }
 
   discard(): void {
-    requestSide.discard(this.#session);
+    requestSide.discard(this.session);
   }
 
   async commit(): Promise<string[]> {
     if (this.#arrival.withheld !== undefined && this.needsCommit()) this.#reportWithheld(this.#arrival.withheld);
-    await requestSide.commit(this.#session);
+    await requestSide.commit(this.session);
     return this.cookies();
   }
 
   cookies(): string[] {
-    const news = requestSide.takeNews(this.#session);
+    const news = requestSide.takeNews(this.session);
     if (this.#arrival.carriedBy === "bearer" || this.#arrival.withheld !== undefined) return [];
     const isPersistent = this.#carrier.persistent || news.remembered;
     const maxAge = isPersistent ? this.#secondsLeft() : undefined;
     if (news.issued !== null) return [this.#carrier.set(news.issued, maxAge)];
     if (news.cleared) return this.#arrival.carriedBy === "cookie" ? [this.#carrier.clear()] : [];
-    const token = requestSide.tokenOf(this.#session);
+    const token = requestSide.tokenOf(this.session);
     return news.extended && isPersistent && token !== null ? [this.#carrier.set(token, maxAge)] : [];
   }
 
   /** Whole seconds until the session ends, for a cookie that outlives the browser (R-046). */
   #secondsLeft(): number {
-    const expiresAt = this.#session.expiresAt ?? 0;
+    const expiresAt = this.session.expiresAt ?? 0;
     return Math.max(1, Math.floor((expiresAt - this.#engine.now()) / 1000));
   }
 
