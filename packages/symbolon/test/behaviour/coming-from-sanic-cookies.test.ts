@@ -1,0 +1,144 @@
+/** What sanic-cookies' sessions do, without their flaws; docs/coming-from.md names these tests. */
+import { createSessionManager, generateKey, type SessionManager } from "symbolon";
+import { sessionOf, withSession } from "symbolon/frameworks/fetch";
+import { memoryStore } from "symbolon/stores/memory";
+import { mirrored } from "symbolon/stores/mirrored";
+import { beforeEach, describe, expect, it } from "vitest";
+
+interface Data {
+  n?: number;
+  cart?: { items: string[] };
+}
+
+const URL_OF_APP = "https://app.example/";
+
+function requestWith(cookie: string | null): Request {
+  return new Request(URL_OF_APP, cookie === null ? {} : { headers: { Cookie: cookie } });
+}
+
+function cookieFrom(response: Response): string | null {
+  return response.headers.getSetCookie()[0]?.split(";")[0] ?? null;
+}
+
+describe("coming from sanic-cookies", () => {
+  let sessions: SessionManager<Data>;
+
+  beforeEach(() => {
+    sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+  });
+
+  it("stores nothing and sets no cookie for a session nobody wrote to", async () => {
+    const handler = withSession(sessions, (_request, session) => new Response(String(session.data.n)));
+    const response = await handler(requestWith(null));
+    expect(response.headers.getSetCookie()).toEqual([]);
+  });
+
+  it("sets the cookie with the first write, and none with a read", async () => {
+    const write = withSession(sessions, (_request, session) => {
+      session.data.n = 1;
+      return new Response();
+    });
+    const read = withSession(sessions, (_request, session) => new Response(String(session.data.n)));
+    const cookie = cookieFrom(await write(requestWith(null)));
+    const response = await read(requestWith(cookie));
+    expect(await response.text()).toBe("1");
+    expect(response.headers.getSetCookie()).toEqual([]);
+  });
+
+  it("saves a nested change without a flag", async () => {
+    const made = await sessions.create({ data: { cart: { items: [] } } });
+    const session = await sessions.validate(made.token);
+    expect(session?.isModified).toBe(false);
+    session?.data.cart?.items.push("tea");
+    expect(session?.isModified).toBe(true);
+    expect(await session?.save()).toBe("saved");
+    expect(session?.isModified).toBe(false);
+    expect((await sessions.validate(made.token))?.data.cart?.items).toEqual(["tea"]);
+  });
+
+  it("logs out: the record is gone, the cookie deleted with its own attributes, a copy is dead", async () => {
+    const made = await sessions.create({ userId: "ann" });
+    const logout = withSession(sessions, async (_request, session) => {
+      await session.logout();
+      return new Response();
+    });
+    const response = await logout(requestWith(`__Host-sid=${made.token}`));
+    const [cookie] = response.headers.getSetCookie();
+    expect(cookie).toMatch(/^__Host-sid=;/);
+    for (const attribute of ["Max-Age=0", "Path=/", "Secure", "HttpOnly", "SameSite=Lax"])
+      expect(cookie).toContain(attribute);
+    expect(await sessions.validate(made.token)).toBeNull();
+  });
+
+  it("knows the current user of a request", async () => {
+    const made = await sessions.create({ userId: "ann" });
+    const whoami = withSession(sessions, (request) => new Response(sessionOf(request, sessions).userId));
+    const known = await whoami(requestWith(`__Host-sid=${made.token}`));
+    expect(await known.text()).toBe("ann");
+    const unknown = await whoami(requestWith(null));
+    expect(await unknown.text()).toBe("");
+  });
+
+  it("keeps several named sessions on one application apart", async () => {
+    const cookie = { name: "__Host-other" };
+    const others = createSessionManager<Data>({
+      store: memoryStore(),
+      keys: [generateKey()],
+      namespace: "others",
+      cookie,
+      pruneEvery: false,
+    });
+    const both = withSession(sessions, (outer, session) =>
+      withSession(others, (inner, other) => {
+        session.data.n = 1;
+        other.data.n = 2;
+        return new Response(String(sessionOf(inner, others) === other));
+      })(outer),
+    );
+    const response = await both(requestWith(null));
+    expect(await response.text()).toBe("true");
+    expect(
+      response.headers
+        .getSetCookie()
+        .map((value) => value.split("=")[0])
+        .toSorted(),
+    ).toEqual(["__Host-other", "__Host-sid"]);
+  });
+
+  it("writes to all stores and reads from the first", async () => {
+    const primary = memoryStore();
+    const copy = memoryStore();
+    const keys = [generateKey()];
+    const master = createSessionManager<Data>({ store: mirrored(primary, [copy]), keys, pruneEvery: false });
+    const replica = createSessionManager<Data>({ store: copy, keys, pruneEvery: false });
+    const made = await master.create({ userId: "ann", data: { n: 1 } });
+    const session = await master.validate(made.token);
+    await session?.update((data) => void (data.n = 2));
+    expect((await replica.validate(made.token))?.data.n).toBe(2);
+    await master.revoke("ann", made.id);
+    expect(await replica.validate(made.token)).toBeNull();
+  });
+
+  it("never adopts a session id the client chose", async () => {
+    const handler = withSession(sessions, (_request, session) => {
+      session.data.n = 1;
+      return new Response();
+    });
+    const foreign = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const planted = (await foreign.create()).token;
+    const cookie = cookieFrom(await handler(requestWith(`__Host-sid=${planted}`)));
+    expect(cookie).toMatch(/^__Host-sid=s1_/);
+    expect(cookie).not.toContain(planted);
+    expect(await sessions.validate(planted)).toBeNull();
+  });
+
+  it("lets parallel requests of one session all finish, with all their writes", async () => {
+    const made = await sessions.create({ data: {} });
+    const tasks = Array.from({ length: 30 }, async () => {
+      const session = await sessions.validate(made.token);
+      await session?.update((data) => void (data.n = (data.n ?? 0) + 1));
+    });
+    await Promise.all(tasks);
+    expect((await sessions.validate(made.token))?.data.n).toBe(30);
+  });
+});
