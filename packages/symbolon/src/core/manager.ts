@@ -6,7 +6,14 @@ import { checkData } from "./data.ts";
 import { Engine, EXPIRY_SLACK_MS, type FirstRecord, type InspectReason } from "./engine.ts";
 import type { SessionEvents, SessionListener } from "./events.ts";
 import { deadlineOf, isExpired, type Lifetime } from "./lifetime.ts";
-import { checkId, refuseUnknown, resolveLifetime, resolveOptions, type SessionManagerOptions } from "./options.ts";
+import {
+  checkId,
+  refuseUnknown,
+  resolveLifetime,
+  resolveOptions,
+  type SessionManagerOptions,
+  warnDevelopment,
+} from "./options.ts";
 import { startPruner } from "./pruner.ts";
 import { type Device, type Envelope, type SessionState, type Snapshot, Vault } from "./record.ts";
 import { type SaveResult, Session } from "./session.ts";
@@ -152,6 +159,7 @@ export function createSessionManager<Data extends object = Record<string, unknow
   const engine = new Engine(options.store, resolved, vault);
   const manager = new Manager<Data>(engine);
   engines.set(manager, engine);
+  if (resolved.development) warnDevelopment();
   return manager;
 }
 

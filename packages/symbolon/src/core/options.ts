@@ -199,11 +199,15 @@ function checkDevelopment(development: boolean): boolean {
       "development: cookies without Secure are refused when NODE_ENV is production; remove it (R-225).",
     );
   }
+  return true;
+}
+
+/** Said once a manager is made with it: where the options are refused there is nothing to warn of. */
+export function warnDevelopment(): void {
   process.emitWarning(
     "development: true sends session cookies over plain http, on loopback only. Do not deploy it.",
     "SymbolonWarning",
   );
-  return true;
 }
 
 function checkSchema(schema: unknown): StandardSchemaV1 | null {
