@@ -12,8 +12,10 @@ export function prepareDataFolder(path: string): void {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
+    const isFile = error instanceof Error && "code" in error && error.code === "EEXIST";
+    const reason = isFile ? "it is not a folder" : messageOf(error);
     throw new StartError(
-      `The data folder ${path} cannot be used: ${messageOf(error)}. Set SYMBOLON_DATA to a folder you can write to.`,
+      `The data folder ${path} cannot be used: ${reason}. Set SYMBOLON_DATA to a folder you can write to.`,
     );
   }
   // Whoever can write to the folder can put their own key there. Readers are kept out by the modes of the files.

@@ -19,7 +19,8 @@ try {
   await start(readSettings(process.env));
 } catch (error) {
   if (!(error instanceof StartError) && !isSymbolonError(error)) throw error;
-  console.error(`Cannot start: ${error.message}`);
+  const subject = isSymbolonError(error) && error.code === "ERR_KEY_INVALID" ? "SYMBOLON_KEY is refused: " : "";
+  console.error(`Cannot start: ${subject}${error.message}`);
   process.exitCode = 1;
 }
 
