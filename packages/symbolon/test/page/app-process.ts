@@ -69,7 +69,7 @@ interface Launched {
   readonly child: ChildProcess;
   readonly ended: Promise<EndedProcess>;
   /** The first group of the pattern, once it stands in what was printed. */
-  printed(pattern: RegExp): Promise<string>;
+  readonly printed: (pattern: RegExp) => Promise<string>;
 }
 
 function launch(env: AppEnvironment): Launched {
