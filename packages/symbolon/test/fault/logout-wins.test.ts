@@ -13,7 +13,7 @@ import {
 } from "../../src/index.ts";
 import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
 import { sqliteStore } from "../../src/stores/sqlite.ts";
-import { type MovableClock, movableClock } from "../support/clock.ts";
+import { type ManualClock, manualClock } from "../../src/testing/manual-clock.ts";
 import { sqliteFile } from "../support/sqlite.ts";
 import { type Intercepted, intercept } from "../support/stores.ts";
 
@@ -21,7 +21,7 @@ const USER = "user-1";
 const TENANT = "tenant-1";
 
 interface Stage {
-  readonly clock: MovableClock;
+  readonly clock: ManualClock;
   /** The process of the late request. */
   readonly late: SessionManager;
   /** Another process on the same store. */
@@ -135,7 +135,7 @@ const stores: Readonly<Record<string, () => readonly [MemoryStore, MemoryStore]>
 const key = generateKey();
 
 async function stageOn([one, two]: readonly [MemoryStore, MemoryStore], at: number): Promise<Stage> {
-  const clock = movableClock();
+  const clock = manualClock();
   const stage = { clock, gate: async (call: Intercepted) => call.proceed() };
   const options = { keys: [key], clock, cookie: { persistent: true }, pruneEvery: false, namespace: `n${at}` } as const;
   const late = createSessionManager({ ...options, store: intercept(one, async (call) => stage.gate(call)) });

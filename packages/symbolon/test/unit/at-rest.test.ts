@@ -6,7 +6,7 @@ import { isTombstone, type StoredRecord } from "../../src/core/store.ts";
 import { createSessionManager, generateKey, type SessionManager } from "../../src/index.ts";
 import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
 import { sqliteStore } from "../../src/stores/sqlite.ts";
-import { movableClock } from "../support/clock.ts";
+import { manualClock } from "../../src/testing/manual-clock.ts";
 import { sqliteFile } from "../support/sqlite.ts";
 
 const WINDOW = 8;
@@ -196,8 +196,13 @@ describe("the store and the server's key together, without the tokens", () => {
       });
     }
     // A token opens its own session's data, and only that.
-    const opened = snapshots.flatMap((snapshot) => tokens.map((token) => vault.openData(snapshot, secretOf(token))));
-    expect(opened.filter((found) => found !== null)).toHaveLength(90);
+    let opened = 0;
+    for (const token of tokens) {
+      // Read afresh for each, because what was opened once may be remembered.
+      const found = (await snapshotsOf(thief, store)).map((snapshot) => vault.openData(snapshot, secretOf(token)));
+      opened += found.filter((data) => data !== null).length;
+    }
+    expect(opened).toBe(90);
   });
 
   it("open the data where the seal is 'server', as documented", async () => {
@@ -225,7 +230,7 @@ describe("the store and the server's key together, without the tokens", () => {
 
 describe("the token and the store together, without the server's key", () => {
   it("open neither envelope nor data", async () => {
-    const clock = movableClock();
+    const clock = manualClock();
     const store = memoryStore();
     const owner = createSessionManager({ store, keys: [KEY], clock, pruneEvery: false });
     const { token } = await owner.create({ userId: "user-1", data: { secret: "tea" } });

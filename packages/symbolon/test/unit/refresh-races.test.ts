@@ -8,7 +8,7 @@ import {
   type SessionManagerOptions,
 } from "../../src/index.ts";
 import { memoryStore } from "../../src/stores/memory.ts";
-import { movableClock } from "../support/clock.ts";
+import { manualClock } from "../../src/testing/manual-clock.ts";
 import { intercept } from "../support/stores.ts";
 
 type Options = Partial<SessionManagerOptions<Record<string, unknown>>>;
@@ -42,7 +42,7 @@ describe("a request that was under way while the token was refreshed", () => {
   });
 
   it("does not bring the old token back to life by noting its use", async () => {
-    const clock = movableClock();
+    const clock = manualClock();
     const inner = memoryStore();
     const keys = [generateKey()];
     const other = manager({ store: inner, clock, keys });
@@ -111,7 +111,7 @@ describe("a request that was under way while the token was refreshed", () => {
   });
 
   it("sends no cookie with the old token, which would take the place of the new one", async () => {
-    const clock = movableClock();
+    const clock = manualClock();
     const sessions = manager({ clock, cookie: { persistent: true } });
     const { token } = await sessions.create({ userId: "user-1", data: { a: 1 } });
     const headers = { get: (name: string) => (name === "cookie" ? `__Host-sid=${token}` : undefined) };
@@ -135,7 +135,7 @@ describe("refresh", () => {
   });
 
   it("keeps the handle, the user, the data and both ends of the session's life", async () => {
-    const clock = movableClock();
+    const clock = manualClock();
     const sessions = manager({ clock });
     const first = await sessions.create({ userId: "user-1", roles: ["a"], data: { deep: { a: [1] } }, tenant: "t" });
     clock.advance(1_800_000);
@@ -149,7 +149,7 @@ describe("refresh", () => {
   });
 
   it("of a dead, expired or replaced token answers null and changes nothing", async () => {
-    const clock = movableClock();
+    const clock = manualClock();
     const sessions = manager({ clock });
     const { token } = await sessions.create({ userId: "user-1" });
     const next = await refreshed(sessions, token);
