@@ -104,7 +104,7 @@ function visitCard({ visits, handle, createdAt, expiresAt }: SessionView): Html 
   return html`<section class="card" aria-labelledby="visits">
     <h2 id="visits">Visits</h2>
     <p class="count" data-visits="${visits}">${visits}</p>
-    <p>times this page was opened in this session. Reload it.</p>
+    <p>${visits === 1 ? "time" : "times"} opened in this session. Reload the page to see it rise.</p>
     <dl>
       <dt>Began</dt>
       <dd>${time(createdAt)}</dd>

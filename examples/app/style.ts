@@ -28,7 +28,8 @@ footer { padding-block: 2rem 3rem; color: var(--soft); font-size: .9375rem; }
 .card > :first-child { margin-top: 0; } .card > :last-child { margin-bottom: 0; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: .5rem 0 1rem; text-wrap: balance; }
 h2 { font-size: 1.125rem; margin: 0 0 .75rem; }
-.count { font-size: 2.5rem; line-height: 1.1; font-weight: 700; font-variant-numeric: tabular-nums; color: var(--accent); }
+.count { margin: 0; font-size: 2.75rem; line-height: 1.1; font-weight: 700; font-variant-numeric: tabular-nums; color: var(--accent); }
+.count + p { margin: .1rem 0 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1.25rem; margin: 1rem 0 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 code { font: .9375em ui-monospace, monospace; }
@@ -45,14 +46,15 @@ button.quiet { background: transparent; color: var(--danger); border-color: curr
 :focus-visible { outline: .1875rem solid var(--accent); outline-offset: .125rem; }
 .notes { list-style: none; margin: 1.25rem 0 0; padding: 0; }
 .notes li { border-top: 1px solid var(--line); padding: .65rem 0; overflow-wrap: anywhere; }
+.notes li:last-child { padding-bottom: 0; }
 .notes time { display: block; color: var(--soft); font-size: .875rem; }
 .soft { color: var(--soft); }
-@media (max-width: 30rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .6rem; } .field button { flex: 1 1 100%; } }
+@media (max-width: 30rem) { dl { grid-template-columns: 1fr; gap: 0; } dd:not(:last-child) { margin-bottom: .6rem; } .field button { flex: 1 1 100%; } }
 `.trimStart();
 
 /** A token broken in two. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
-<path fill="#0b5d66" d="M15 2a14 14 0 0 0 0 28l-3-5 4-5-4-5 4-5-3-4z"/>
+<path fill="#2a8791" d="M15 2a14 14 0 0 0 0 28l-3-5 4-5-4-5 4-5-3-4z"/>
 <path fill="#c9892b" d="M18 2a14 14 0 0 1 0 28l-3-5 4-5-4-5 4-5-3-4z"/>
 </svg>
 `;
