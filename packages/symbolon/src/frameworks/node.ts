@@ -1,4 +1,5 @@
 /** Binding for `node:http` and `node:http2` servers. */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
 import { isSymbolonError } from "../errors.ts";
@@ -25,7 +26,11 @@ export interface NodeSessionOptions<Request> {
  *   response.end(`Visit ${session.data.visits}`);
  * }));
  */
-export function withSession<Data extends object, Request extends NodeRequest, Response extends NodeResponse>(
+export function withSession<
+  Data extends object,
+  Request extends NodeRequest = IncomingMessage,
+  Response extends NodeResponse = ServerResponse,
+>(
   sessions: SessionManager<Data>,
   handler: (request: Request, response: Response, session: Session<Data>) => void | Promise<void>,
   options: NodeSessionOptions<Request> = {},

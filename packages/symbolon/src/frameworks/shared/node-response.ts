@@ -16,7 +16,8 @@ export interface NodeResponse {
   writeHead(status: number, ...rest: never[]): unknown;
   write(chunk: never, ...rest: never[]): boolean;
   end(...rest: never[]): unknown;
-  flushHeaders(): void;
+  /** Absent from the published types of `http2`, though it is there. */
+  flushHeaders?: (() => void) | undefined;
   getHeader(name: string): number | string | string[] | undefined;
   setHeader(name: string, value: number | string | readonly string[]): unknown;
   removeHeader(name: string): void;
@@ -80,7 +81,7 @@ export function guardResponse(
     writeHead: response.writeHead.bind(response) as Send,
     write: response.write.bind(response) as Send,
     end: response.end.bind(response) as Send,
-    flushHeaders: response.flushHeaders.bind(response),
+    flushHeaders: response.flushHeaders?.bind(response) ?? (() => undefined),
   };
   let phase: Phase = "open";
   let isEnded = false;
@@ -169,8 +170,8 @@ export function guardResponse(
     commit.then(
       (cookies) => {
         phase = "released";
-        if (cookies.length === 0) return void send.end(...args);
-        response.destroy(new HeadersSentError("A session was begun or given a new token after the headers had left."));
+        if (cookies.length === 0) send.end(...args);
+        else response.destroy(new HeadersSentError("A session was begun after the headers had left."));
       },
       () => {
         phase = "released";
@@ -191,10 +192,10 @@ export function guardResponse(
       return method === "write" ? false : response;
     };
 
-  response.writeHead = guard("writeHead") as NodeResponse["writeHead"];
+  response.writeHead = guard("writeHead");
   response.write = guard("write") as NodeResponse["write"];
-  response.end = guard("end") as NodeResponse["end"];
-  response.flushHeaders = guard("flushHeaders") as NodeResponse["flushHeaders"];
+  response.end = guard("end");
+  response.flushHeaders = guard("flushHeaders");
 
   return {
     get isEnded() {

@@ -1,0 +1,50 @@
+/** What the binding contract knows of a framework: one small application, told in neutral words. */
+import type { Session, SessionManager } from "symbolon";
+import type { Asking, Question } from "./client.ts";
+
+/** A body sent bit by bit. */
+export interface BodyStream {
+  /** Settles when the framework wants more. */
+  write(chunk: string | Uint8Array): Promise<void>;
+  end(chunk?: string): void;
+}
+
+/** How a handler answers, in whatever framework. */
+export interface Respond {
+  send(status: number, body?: string | null, headers?: Readonly<Record<string, string>>): void;
+  stream(headers?: Readonly<Record<string, string>>): BodyStream;
+}
+
+/** One request under way. */
+export interface Exchange {
+  /** The framework's own request, for `sessionOf`. */
+  readonly request: object;
+  /** Path and query. */
+  readonly path: string;
+  /** Looked at lazily where the framework hands the session out lazily. */
+  readonly session: Session;
+  readonly respond: Respond;
+}
+
+/** The application: called for every request. */
+export type Handler = (exchange: Exchange) => void | Promise<void>;
+
+/** An application that is being served. */
+export interface Served {
+  /** Sends a request; `https` is what a trusted proxy would say, unless told otherwise. */
+  ask(question: Question): Asking;
+  /** What the application was told of failures: `onError`, or the error handlers of the framework. */
+  readonly reported: readonly unknown[];
+  close(): Promise<void>;
+}
+
+/** A framework with our binding in it. */
+export interface Target {
+  readonly name: string;
+  /** Whether a handler that never asks for the session leaves it untouched, so that its answer may be cached. */
+  readonly isLazy: boolean;
+  /** Whether plain data is dropped when the handler itself answers 500 or more. */
+  readonly dropsOnServerError: boolean;
+  /** Serves the handler behind the bindings of all managers, the first one outermost. */
+  serve(managers: readonly [SessionManager, ...SessionManager[]], handler: Handler): Promise<Served>;
+}

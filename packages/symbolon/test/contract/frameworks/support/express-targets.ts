@@ -1,0 +1,70 @@
+/** The contract's application on Express 4 and 5. */
+import express5, { type Express, type NextFunction, type Request, type Response } from "express";
+import express4 from "express4";
+import { expressSession, sessionOf } from "symbolon/frameworks/express";
+import type { Exchange, Target } from "./app.ts";
+import type { Listener } from "./node-targets.ts";
+import { respondVia, serveHttp1 } from "./node-targets.ts";
+
+export type MakeExpress = () => Express;
+export const makeExpress5: MakeExpress = () => quiet(express5());
+export const makeExpress4: MakeExpress = () => quiet(express4());
+
+/** Express writes errors to the console, save under test. */
+function quiet(app: Express): Express {
+  app.set("env", "test");
+  return app;
+}
+
+export function listenerOf(app: Express): Listener {
+  return app as unknown as Listener;
+}
+
+/** Express 4 leaves the rejections of a handler to the application; 5 takes them. */
+export function catching(
+  handler: (request: Request, response: Response) => void | Promise<void>,
+): (request: Request, response: Response, next: NextFunction) => void {
+  return (request, response, next) => {
+    new Promise<void>((resolve) => {
+      resolve(handler(request, response));
+    }).catch(next);
+  };
+}
+
+function expressTarget(name: string, make: MakeExpress, adopt: (handler: typeof catching) => typeof catching): Target {
+  return {
+    name,
+    isLazy: true,
+    dropsOnServerError: true,
+    serve(managers, handler) {
+      const app = make();
+      const reported: unknown[] = [];
+      for (const sessions of managers) app.use(expressSession(sessions));
+      app.use(
+        adopt(catching)((request, response) => {
+          const exchange: Exchange = {
+            request,
+            path: request.url,
+            get session() {
+              return sessionOf(request, managers[0]);
+            },
+            respond: respondVia(response),
+          };
+          return handler(exchange);
+        }),
+      );
+      app.use((error: unknown, _request: Request, _response: Response, next: NextFunction) => {
+        reported.push(error);
+        next(error);
+      });
+      return serveHttp1(listenerOf(app), reported);
+    },
+  };
+}
+
+export const express4Target: Target = expressTarget("Express 4", makeExpress4, (catches) => catches);
+export const express5Target: Target = expressTarget(
+  "Express 5",
+  makeExpress5,
+  () => (handler) => (request, response) => handler(request, response),
+);

@@ -1,0 +1,162 @@
+/** The contract's application on a Fetch handler: called directly, and behind a small adapter to sockets. */
+import type http from "node:http";
+import type { SessionManager } from "symbolon";
+import { sessionOf, withSession } from "symbolon/frameworks/fetch";
+import type { Exchange, Handler, Respond, Served, Target } from "./app.ts";
+import { type Asking, collect, deferred, type Question } from "./client.ts";
+import { type AnyRequest, type AnyResponse, serveHttp1 } from "./node-targets.ts";
+
+export type FetchHandler = (request: Request) => Promise<Response>;
+
+/** Answers once the handler has said what to; what it does later goes on beside the response. */
+async function answerOf(handler: Handler, request: Request, sessions: SessionManager): Promise<Response> {
+  const response = deferred<Response>();
+  let stream: ReadableStreamDefaultController<Uint8Array> | null = null;
+  const respond: Respond = {
+    send(status, body = null, headers = {}) {
+      response.resolve(new Response(body, { status, headers }));
+    },
+    stream(headers = {}) {
+      const room = roomKeeper();
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          stream = controller;
+        },
+        pull: () => room.open(),
+        cancel: () => room.open(),
+      });
+      response.resolve(new Response(body, { headers }));
+      return {
+        async write(chunk) {
+          stream?.enqueue(Buffer.from(chunk));
+          if ((stream?.desiredSize ?? 1) <= 0) await room.wait();
+        },
+        end(chunk) {
+          if (chunk !== undefined) stream?.enqueue(Buffer.from(chunk));
+          stream?.close();
+        },
+      };
+    },
+  };
+  const exchange: Exchange = {
+    request,
+    path: new URL(request.url).pathname + new URL(request.url).search,
+    get session() {
+      return sessionOf(request, sessions);
+    },
+    respond,
+  };
+  const run = async (): Promise<void> => handler(exchange);
+  run().catch((error: unknown) => {
+    if (stream === null) response.reject(error);
+    else stream.error(error);
+  });
+  return response.promise;
+}
+
+function roomKeeper(): { open(): void; wait(): Promise<void> } {
+  let waiting = deferred();
+  return {
+    open() {
+      waiting.resolve();
+      waiting = deferred();
+    },
+    wait: () => waiting.promise,
+  };
+}
+
+function fetchHandler(managers: readonly SessionManager[], handler: Handler): FetchHandler {
+  const [first] = managers;
+  if (first === undefined) throw new Error("Pass a manager.");
+  let wrapped: FetchHandler = (request) => answerOf(handler, request, first);
+  for (const sessions of managers.toReversed()) {
+    const inner = wrapped;
+    wrapped = withSession(sessions, (request) => inner(request));
+  }
+  return wrapped;
+}
+
+/** Asks a Fetch handler without a socket. */
+export function askDirectly(handler: FetchHandler, question: Question): Asking {
+  const { path, method = "GET", body = null } = question;
+  const abort = new AbortController();
+  const request = new Request(`http://app.example${path}`, { method, body, headers: headersOf(question.headers) });
+  const collector = collect(() => abort.abort());
+  handler(request)
+    .then(async (response) => {
+      collector.setHead(response.status, response.headers);
+      try {
+        for await (const chunk of response.body ?? []) collector.add(chunk);
+        collector.finish(false);
+      } catch {
+        collector.finish(true);
+      }
+    })
+    .catch((error: unknown) => collector.fail(error));
+  return collector;
+}
+
+export function headersOf(fields: Question["headers"] = {}): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(fields)) {
+    for (const one of [value].flat()) headers.append(name, one);
+  }
+  return headers;
+}
+
+/** Serves a Fetch handler on node:http, as adapters do. */
+export function serveFetch(handler: FetchHandler): Promise<Served> {
+  const reported: unknown[] = [];
+  return serveHttp1((request, response) => {
+    handler(requestOf(request)).then(
+      (answer) => send(answer, response).catch(() => response.destroy()),
+      (error: unknown) => {
+        reported.push(error);
+        response.statusCode = 500;
+        response.end("Internal Server Error");
+      },
+    );
+  }, reported);
+}
+
+function requestOf(message: AnyRequest): Request {
+  const headers = headersOf(message.headers as Question["headers"]);
+  const url = `http://${message.headers.host ?? "127.0.0.1"}${message.url ?? "/"}`;
+  return new Request(url, { method: message.method ?? "GET", headers });
+}
+
+async function send(answer: Response, response: AnyResponse): Promise<void> {
+  response.statusCode = answer.status;
+  answer.headers.forEach((value, name) => {
+    if (name !== "set-cookie") response.setHeader(name, value);
+  });
+  const cookies = answer.headers.getSetCookie();
+  if (cookies.length > 0) response.setHeader("Set-Cookie", cookies);
+  const outgoing = response as http.ServerResponse;
+  outgoing.flushHeaders();
+  for await (const chunk of answer.body ?? []) {
+    if (outgoing.write(chunk)) continue;
+    await new Promise<void>((resolve) => {
+      outgoing.once("drain", resolve);
+      outgoing.once("close", resolve);
+    });
+  }
+  outgoing.end();
+}
+
+export const fetchOverSockets: Target = {
+  name: "Fetch on node:http",
+  isLazy: false,
+  dropsOnServerError: true,
+  serve: (managers, handler) => serveFetch(fetchHandler(managers, handler)),
+};
+
+export const fetchDirectly: Target = {
+  name: "Fetch",
+  isLazy: false,
+  dropsOnServerError: true,
+  async serve(managers, handler) {
+    const wrapped = fetchHandler(managers, handler);
+    return { ask: (question) => askDirectly(wrapped, question), reported: [], async close() {} };
+  },
+};
