@@ -65,14 +65,27 @@ describe.skipIf(tracked.length === 0)("the repository (not checked outside a git
   });
 });
 
-describe("docs/errors.md", () => {
-  interface Row {
-    readonly code: string;
-    readonly name: string;
-    readonly status: number;
-    readonly retryable: boolean;
-  }
+interface Row {
+  readonly code: string;
+  readonly name: string;
+  readonly status: number;
+  readonly retryable: boolean;
+}
 
+function inOrder(rows: readonly Row[]): Row[] {
+  return rows.toSorted((a, b) => a.code.localeCompare(b.code));
+}
+
+function thrown(): Row[] {
+  const classes: unknown[] = Object.values(errors);
+  return classes.flatMap((value): Row[] => {
+    if (typeof value !== "function" || !(value.prototype instanceof errors.SymbolonError)) return [];
+    const { code, name, status, retryable } = new (value as new (...texts: string[]) => errors.SymbolonError)("a", "b");
+    return [{ code, name, status, retryable }];
+  });
+}
+
+describe("docs/errors.md", () => {
   const page = readFileSync(new URL("docs/errors.md", ROOT), "utf8");
   const documented = page.split("\n").flatMap((line): Row[] => {
     const [, code, name, , status, retry] = line.split("|").map((cell) => cell.trim().replaceAll("`", ""));
@@ -80,20 +93,7 @@ describe("docs/errors.md", () => {
     return [{ code, name: name ?? "", status: Number(status), retryable: retry === "yes" }];
   });
 
-  function thrown(): Row[] {
-    const classes: unknown[] = Object.values(errors);
-    return classes.flatMap((value): Row[] => {
-      if (typeof value !== "function" || !(value.prototype instanceof errors.SymbolonError)) return [];
-      const { code, name, status, retryable } = new (value as new (...texts: string[]) => errors.SymbolonError)(
-        "a",
-        "b",
-      );
-      return [{ code, name, status, retryable }];
-    });
-  }
-
   it("says of every error class what the class says of itself", () => {
-    const inOrder = (rows: readonly Row[]) => rows.toSorted((a, b) => a.code.localeCompare(b.code));
     expect(inOrder(documented)).toEqual(inOrder(thrown()));
   });
 
