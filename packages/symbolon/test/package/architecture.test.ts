@@ -85,6 +85,7 @@ describe("the checker", () => {
     ["stores/redis.ts", `import { isTombstone, type Store, TOMBSTONE_MS } from "../core/store.ts";`],
     ["stores/redis.ts", `import type { Store } from "../core/store.ts";\nimport { OptionsError } from "../errors.ts";`],
     ["frameworks/koa.ts", `import type { Session } from "../core/session.ts";`],
+    ["frameworks/node.ts", `import type { ServerResponse } from "node:http";`],
     ["frameworks/koa.ts", `export { sessionOf } from "../http/index.ts";\nimport { head } from "./shared/head.ts";`],
     ["http/cookie.ts", `/**\n * @example\n * import { createServer } from "node:http";\n */\n// import x from "koa";`],
     ["testing/index.ts", `import assert from "node:assert/strict";\nexport * from "./manual-clock.ts";`],

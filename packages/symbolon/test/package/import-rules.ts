@@ -18,8 +18,8 @@ interface Rule {
   readonly types?: readonly string[];
   /** Names that may be imported as values from a path of `types`. */
   readonly exceptions?: Readonly<Record<string, readonly string[]>>;
-  /** Built-in modules: all, or those listed. */
-  readonly builtins?: "all" | readonly string[];
+  /** Built-in modules: all, types of all, or those listed. */
+  readonly builtins?: "all" | "types" | readonly string[];
   /** npm packages of which types may be imported. */
   readonly packageTypes?: readonly string[];
 }
@@ -66,6 +66,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     why: "a binding imports http/index.ts, errors, types, and frameworks/shared/; never another binding",
     values: ["errors.ts", "http/index.ts", "frameworks/shared/"],
     types: ["core/", "auth/", "http/"],
+    builtins: "types",
   },
   "stores/": {
     why: "a store imports the types and feature tests of core/store.ts, errors and stores/shared/; never another store",
@@ -142,7 +143,8 @@ function firstWord(name: string): string {
 
 function problemOf(path: string, { from, values, typeOnly }: Import, rule: Rule): string | null {
   if (from.startsWith("node:")) {
-    const isAllowed = rule.builtins === "all" || (rule.builtins ?? []).includes(from);
+    const isAllowed =
+      rule.builtins === "all" || (rule.builtins === "types" ? typeOnly : (rule.builtins ?? []).includes(from));
     return isAllowed ? null : `the built-in ${from}`;
   }
   if (!from.startsWith(".")) {
