@@ -121,6 +121,8 @@ export class Vault {
 
   /** Opens a record as it was found at `lookup`; null when anything about it is not as it was sealed. */
   open(lookup: string, record: StoredRecord): Snapshot | null {
+    // A column can hold anything once somebody else wrote it.
+    if (!ArrayBuffer.isView(record.envelope) || (record.data !== null && !ArrayBuffer.isView(record.data))) return null;
     const sealed = toBuffer(record.envelope);
     if (record.lookup !== lookup || sealed.length < ENVELOPE_HEADER || sealed[0] !== FORMAT) return null;
     const key = this.#ring.byId.get(sealed.readUInt16BE(1));
@@ -286,7 +288,7 @@ function dataBelongs(envelope: Envelope, data: Uint8Array | null): boolean {
 }
 
 function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
-  if (a === null || b === null) return a === b;
+  if (!ArrayBuffer.isView(a) || !ArrayBuffer.isView(b)) return a === b;
   return toBuffer(a).equals(b);
 }
 
