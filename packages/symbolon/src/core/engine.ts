@@ -149,6 +149,8 @@ export class Engine {
     seen: Seen | undefined,
     found: StoredRecord | Tombstone | null,
   ): Awaitable<Opened> {
+    // The ring may have changed while the store was asked; a removed key ends what is under it at once.
+    if (!this.vault.ring.byId.has(claims.keyId)) return this.#refuse(name, "unknown-key");
     if (found === null) return this.#refuse(name, "unknown");
     if (isTombstone(found)) {
       this.#seen.delete(name);

@@ -130,6 +130,7 @@ export class Vault {
     const text = open(this.#envelopeKey(key, lookup), ENVELOPE_HEADER, this.#contextOf(record), sealed);
     const envelope = text === null ? null : parseEnvelope(text);
     if (envelope === null || !dataBelongs(envelope, record.data)) return null;
+    if (envelope.wrap !== null && !this.#ring.byId.has(envelope.wrap.keyId)) return null;
     return { record, envelope, verifier: Buffer.from(envelope.verifier, "base64url") };
   }
 
