@@ -8,7 +8,10 @@ import { isPlainObject } from "./data.ts";
 
 type JsonObject = Record<string, unknown>;
 
-/** One changed path: a new value, or none when it was removed. */
+/**
+ * One changed path: a new value, or none when it was removed. A new object is listed by what is in it, so that two
+ * requests that both add it keep what each put there; only an empty one is listed itself.
+ */
 export type Change =
   | { readonly path: readonly string[]; readonly value: unknown }
   | { readonly path: readonly string[]; readonly removed: true };
@@ -31,8 +34,10 @@ export function applyChanges(target: JsonObject, changes: readonly Change[]): vo
     if ("removed" in change) {
       const parent = findParent(target, change.path);
       if (parent !== null) delete parent[last];
+    } else if (isPlainObject(change.value)) {
+      makeObject(target, change.path);
     } else {
-      makeParent(target, change.path)[last] = change.value;
+      makeObject(target, change.path.slice(0, -1))[last] = change.value;
     }
   }
 }
@@ -42,7 +47,8 @@ function collect(before: JsonObject, after: JsonObject, path: readonly string[],
     const value = after[key];
     if (value === undefined) continue;
     const previous = Object.hasOwn(before, key) ? before[key] : undefined;
-    if (isPlainObject(previous) && isPlainObject(value)) collect(previous, value, [...path, key], changes);
+    if (isPlainObject(value) && isPlainObject(previous)) collect(previous, value, [...path, key], changes);
+    else if (isPlainObject(value) && Object.keys(value).length > 0) collect({}, value, [...path, key], changes);
     else if (!sameJson(previous, value)) changes.push({ path: [...path, key], value });
   }
   for (const key of Object.keys(before)) {
@@ -66,17 +72,18 @@ function findParent(target: JsonObject, path: readonly string[]): JsonObject | n
   return parent;
 }
 
-function makeParent(target: JsonObject, path: readonly string[]): JsonObject {
-  let parent = target;
-  for (const key of path.slice(0, -1)) {
-    const next = Object.hasOwn(parent, key) ? parent[key] : undefined;
+/** Finds the object at a path, after making what is missing on the way. */
+function makeObject(target: JsonObject, path: readonly string[]): JsonObject {
+  let found = target;
+  for (const key of path) {
+    const next = Object.hasOwn(found, key) ? found[key] : undefined;
     if (isPlainObject(next)) {
-      parent = next;
+      found = next;
     } else {
       const made: JsonObject = {};
-      parent[key] = made;
-      parent = made;
+      found[key] = made;
+      found = made;
     }
   }
-  return parent;
+  return found;
 }
