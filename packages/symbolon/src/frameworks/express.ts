@@ -1,6 +1,7 @@
 /** Binding for Express 4 and 5. */
 import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
+import { isSymbolonError } from "../errors.ts";
 import { attachSession, findOpened, mountSettings, openSession } from "../http/index.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
 import { guardResponse, type NodeResponse } from "./shared/node-response.ts";
@@ -44,7 +45,7 @@ export function expressSession<Data extends object>(
       guardResponse(response, opened, {
         isFailed: () => response.statusCode >= 500,
         onCommitFailed: (error) => {
-          response.statusCode = 200;
+          response.statusCode = isSymbolonError(error) ? error.status : 500;
           next(error);
         },
       });

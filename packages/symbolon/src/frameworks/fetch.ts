@@ -102,10 +102,8 @@ function withCookies(response: Response, opened: OpenedSession<object>, cookies:
 function savedAtEnd(body: ReadableStream<Uint8Array>, opened: OpenedSession<object>): ReadableStream<Uint8Array> {
   return body.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
-      async flush(controller) {
-        if (!opened.needsCommit()) return;
-        const cookies = await opened.commit();
-        if (cookies.length > 0) controller.error(new Error("A session was begun after the headers had left."));
+      async flush() {
+        if (opened.needsLateCommit()) await opened.commitLate();
       },
     }),
   );

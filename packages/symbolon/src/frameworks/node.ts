@@ -3,9 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
 import { isSymbolonError } from "../errors.ts";
-import { attachSession, mountSettings, openSession } from "../http/index.ts";
+import { attachSession, findOpened, mountSettings, openSession } from "../http/index.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
-import { type GuardedResponse, guardResponse, type NodeResponse } from "./shared/node-response.ts";
+import { clearAnswer, type GuardedResponse, guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
 export { refusalOf, sessionOf } from "../http/index.ts";
 
@@ -38,6 +38,9 @@ export function withSession<
   const connectionOf = connectionReader(mountSettings(sessions).trustProxy);
   const report = options.onError ?? warn;
   return async (request, response) => {
+    // Wrapped twice, or a listener that calls another: the first one does the work.
+    const before = findOpened(request, sessions);
+    if (before !== null) return handler(request, response, before.session);
     let isFailed = false;
     let guarded: GuardedResponse | null = null;
     try {
@@ -62,9 +65,10 @@ function answerError(response: NodeResponse, error: unknown, report: () => void)
   const status = isSymbolonError(error) ? error.status : 500;
   if (status !== 503) report();
   if (response.headersSent) {
-    response.destroy();
+    response.destroy(error instanceof Error ? error : new Error("The handler failed."));
     return;
   }
+  clearAnswer(response);
   response.statusCode = status;
   response.setHeader("Content-Type", "text/plain; charset=utf-8");
   response.setHeader("Cache-Control", "no-store");

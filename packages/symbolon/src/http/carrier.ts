@@ -1,15 +1,7 @@
 /** How a token travels: in a cookie, or in the `Authorization` header where the application switched that on (R-008). */
-import { type CookieOptions, refuseUnknown } from "../core/options.ts";
+import { checkFlag, type CookieOptions, refuseUnknown } from "../core/options.ts";
 import { CookieError, OptionsError } from "../errors.ts";
-import {
-  COOKIE_PRIORITY,
-  type CookieAttributes,
-  type CookieReading,
-  type CookieWriter,
-  cookieWriter,
-  readCookie,
-  SAME_SITE,
-} from "./cookie.ts";
+import { type CookieAttributes, type CookieReading, type CookieWriter, cookieWriter, readCookie } from "./cookie.ts";
 
 /**
  * Where request headers are read from: Web `Headers`, or a binding's own object.
@@ -75,46 +67,13 @@ export function readBearer(headers: HeaderSource): string | null {
   return BEARER.exec(header)?.[1] ?? null;
 }
 
-interface Rule {
-  readonly accepts: (value: unknown) => boolean;
-  readonly write: string;
-}
+const NAMES = ["name", "path", "domain", "sameSite", "partitioned", "priority", "persistent"];
 
-const RULES: Readonly<Record<keyof CookieOptions, Rule>> = {
-  name: text("__Host-sid"),
-  path: text("/app"),
-  domain: text("example.com"),
-  sameSite: oneOf(SAME_SITE),
-  partitioned: flag(),
-  priority: oneOf(COOKIE_PRIORITY),
-  persistent: flag(),
-};
-
-function text(example: string): Rule {
-  return { accepts: (value) => typeof value === "string", write: `a string such as '${example}'` };
-}
-
-function oneOf(words: readonly string[]): Rule {
-  return {
-    accepts: (value) => typeof value === "string" && words.includes(value),
-    write: words.map((word) => `'${word}'`).join(" or "),
-  };
-}
-
-function flag(): Rule {
-  return { accepts: (value) => typeof value === "boolean", write: "true or false" };
-}
-
-/** Types cannot hold back a JavaScript caller or a configuration file. */
+/** What the writer does not check itself: types cannot hold back a JavaScript caller or a configuration file. */
 function checkOptions(options: CookieOptions = {}): CookieOptions {
-  if (typeof options !== "object" || options === null) {
-    throw new OptionsError("cookie: pass an object such as { sameSite: 'Strict' }, or leave it out.");
-  }
-  refuseUnknown(options, Object.keys(RULES), "cookie.");
-  const given: Readonly<Record<string, unknown>> = { ...options };
-  for (const [key, { accepts, write }] of Object.entries(RULES)) {
-    if (given[key] !== undefined && !accepts(given[key])) throw new OptionsError(`cookie.${key}: write ${write}.`);
-  }
+  refuseUnknown(options, NAMES, "cookie.");
+  checkFlag(options.partitioned, "cookie.partitioned");
+  checkFlag(options.persistent, "cookie.persistent");
   return options;
 }
 

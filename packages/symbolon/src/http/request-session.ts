@@ -8,7 +8,7 @@ import type { Engine, InspectReason, Opened } from "../core/engine.ts";
 import { engineOf, type SessionManager } from "../core/manager.ts";
 import { requestSide, Session } from "../core/session.ts";
 import type { Ending } from "../core/store.ts";
-import { isSymbolonError, StoreUnavailableError } from "../errors.ts";
+import { HeadersSentError, isSymbolonError, StoreUnavailableError } from "../errors.ts";
 import { type CookieCarrier, cookieCarrier, type HeaderSource, readBearer } from "./carrier.ts";
 
 /** How the request came. A binding knows; `openSession` alone takes the caller's word. */
@@ -39,8 +39,16 @@ export interface OpenedSession<Data extends object> {
   needsCommit(): boolean;
   /** Drops changes of data that were not written: for a request that failed (DESIGN 8.3). */
   discard(): void;
-  /** Writes what changed and answers the `Set-Cookie` values. Call it before the headers leave; again before the last byte. */
+  /** Writes what changed and answers the `Set-Cookie` values. Call it before the headers leave. */
   commit(): Promise<string[]>;
+  /** Whether `commitLate` has something to do. */
+  needsLateCommit(): boolean;
+  /**
+   * Writes what changed after the headers left. Call it before the last byte.
+   *
+   * @throws {HeadersSentError} when a session was begun meanwhile, which the client can no longer be told of.
+   */
+  commitLate(): Promise<void>;
   /** The `Set-Cookie` values that are due now, without writing anything. */
   cookies(): string[];
 }
@@ -80,7 +88,7 @@ export async function openSession<Data extends object>(
   const reading = carrier.read(headers);
   if (reading.kind === "value") return openToken(engine, carrier, reading.value, "cookie");
   if (reading.kind === "none") return new RequestSession<Data>(engine, carrier, anonymous(engine), {});
-  engine.events.emit("ambiguous-cookie", engine.now(), { name: carrier.name });
+  engine.events.emit("ambiguous-cookie", { name: carrier.name });
   return new RequestSession<Data>(engine, carrier, anonymous(engine), { refusal: { reason: "ambiguous" } });
 }
 
@@ -119,6 +127,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   readonly session: Session<Data>;
   readonly #arrival: Arrival;
   #isReported = false;
+  #isTokenLate = false;
 
   constructor(engine: Engine, carrier: CookieCarrier, session: Session<Data>, arrival: Arrival) {
     this.#engine = engine;
@@ -148,20 +157,45 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   async commit(): Promise<string[]> {
-    if (this.#arrival.withheld !== undefined && this.needsCommit()) this.#reportWithheld(this.#arrival.withheld);
-    await requestSide.commit(this.session);
+    await this.#write();
     return this.cookies();
+  }
+
+  needsLateCommit(): boolean {
+    this.#noteLateToken();
+    return this.#isTokenLate || this.needsCommit();
+  }
+
+  async commitLate(): Promise<void> {
+    await this.#write();
+    this.#noteLateToken();
+    if (this.#isTokenLate) throw new HeadersSentError("A session was begun after the headers had left.");
   }
 
   cookies(): string[] {
     const news = requestSide.takeNews(this.session);
-    if (this.#arrival.carriedBy === "bearer" || this.#arrival.withheld !== undefined) return [];
+    if (!this.#sendsCookies()) return [];
     const isPersistent = this.#carrier.persistent || news.remembered;
     const maxAge = isPersistent ? this.#secondsLeft() : undefined;
     if (news.issued !== null) return [this.#carrier.set(news.issued, maxAge)];
     if (news.cleared) return this.#arrival.carriedBy === "cookie" ? [this.#carrier.clear()] : [];
     const token = requestSide.tokenOf(this.session);
     return news.extended && isPersistent && token !== null ? [this.#carrier.set(token, maxAge)] : [];
+  }
+
+  async #write(): Promise<void> {
+    if (this.#arrival.withheld !== undefined && this.needsCommit()) this.#reportWithheld(this.#arrival.withheld);
+    await requestSide.commit(this.session);
+  }
+
+  #sendsCookies(): boolean {
+    return this.#arrival.carriedBy !== "bearer" && this.#arrival.withheld === undefined;
+  }
+
+  /** Other news can wait for the next response: a longer Max-Age, or that the token is dead. */
+  #noteLateToken(): void {
+    const { issued } = requestSide.takeNews(this.session);
+    if (issued !== null && this.#sendsCookies()) this.#isTokenLate = true;
   }
 
   /** Whole seconds until the session ends, for a cookie that outlives the browser (R-046). */
@@ -174,7 +208,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   #reportWithheld(reason: WithheldReason): void {
     if (this.#isReported) return;
     this.#isReported = true;
-    this.#engine.events.emit("cookie-withheld", this.#engine.now(), { reason });
+    this.#engine.events.emit("cookie-withheld", { reason });
     warnWithheld(this.#engine, reason);
   }
 }

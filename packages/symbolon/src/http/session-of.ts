@@ -14,7 +14,7 @@ export function attachSession<Data extends object>(
   sessions: SessionManager<Data>,
   opened: OpenedSession<Data>,
 ): void {
-  mounted.set(request, new Map(mounted.get(request)).set(sessions, opened as OpenedSession<object>));
+  mounted.set(request, new Map(mounted.get(request)).set(sessions, opened));
 }
 
 /**

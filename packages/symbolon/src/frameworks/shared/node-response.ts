@@ -5,7 +5,6 @@
  * and then replayed. Nothing waits when there is nothing to write. What changes after the headers is committed before
  * the last byte; if that fails, the connection is cut, so that the client does not take the response for a success.
  */
-import { HeadersSentError } from "../../errors.ts";
 import { cacheControlFor, type OpenedSession, varyWith } from "../../http/index.ts";
 
 /** The part of `http.ServerResponse` and `http2.Http2ServerResponse` that is used and replaced. */
@@ -69,7 +68,11 @@ type Phase =
   /** The commit before the last byte is under way. */
   | "closing"
   /** The guard is no longer concerned. */
-  | "released";
+  | "released"
+  /** The answer was given up; the error's own is awaited. */
+  | "answering"
+  /** The error has been answered: what the handler still sends goes nowhere. */
+  | "answered";
 
 /** Puts a response under guard for the length of one request. */
 export function guardResponse(
@@ -87,7 +90,7 @@ export function guardResponse(
   let isEnded = false;
   let held: { readonly method: Method; readonly args: Arguments }[] = [];
 
-  const headersSent = () => Reflect.get(Object.getPrototypeOf(response) as object, "headersSent", response) === true;
+  const headersSent = headersSentReader(response);
   Object.defineProperty(response, "headersSent", {
     configurable: true,
     get: () => phase === "committing" || headersSent(),
@@ -95,29 +98,51 @@ export function guardResponse(
 
   /** Sends what was held back. The phase has changed before, since Node calls `writeHead` from within. */
   const replay = (): void => {
-    const calls = held;
+    const [first, ...later] = held;
     held = [];
     let isWriting = false;
     let hasRoom = true;
-    for (const { method, args } of calls) {
-      const answer = method === "writeHead" ? writeHead(args) : send[method](...args);
-      if (method !== "write") continue;
+    const sendOne = (method: Method, answer: unknown): void => {
+      if (method !== "write") return;
       isWriting = true;
       hasRoom = answer !== false;
-    }
+    };
+    if (first !== undefined) sendOne(first.method, sendFirst(first.method, first.args));
+    // What changed since the first call is not in the store yet.
+    for (const { method, args } of later) sendOne(method, method === "end" ? commitEnd(args) : send[method](...args));
     // Writers were told to wait when their chunks were held back.
     if (isWriting && hasRoom) response.emit("drain");
   };
 
-  const writeHead = (args: Arguments): unknown => {
-    const [status, ...rest] = args;
-    const message = typeof rest[0] === "string" ? [rest[0]] : [];
-    return send.writeHead(status, ...message);
+  /** Headers given to `writeHead` have been taken over before. */
+  const sendFirst = (method: Method, args: Arguments): unknown => {
+    if (method !== "writeHead") return send[method](...args);
+    const [status, message] = args;
+    return typeof message === "string" ? send.writeHead(status, message) : send.writeHead(status);
+  };
+
+  /** Gives the answer up for that of the error; what was committed before stays, and so do its cookies. */
+  const giveUp = (error: unknown): void => {
+    held = [];
+    if (headersSent()) {
+      phase = "released";
+      response.destroy(asError(error));
+      return;
+    }
+    phase = "answering";
+    clearAnswer(response);
+    opened.discard();
+    addSessionHeaders(response, opened, opened.cookies());
+    options.onCommitFailed(error);
   };
 
   /** Commits before the headers leave; synchronously when there is nothing to write. */
   const commitHeaders = (method: Method, args: Arguments): unknown => {
-    if (method === "writeHead") takeHeaders(response, args);
+    if (method === "writeHead") {
+      if (!isStatus(args[0])) return send.writeHead(...args);
+      response.statusCode = Number(args[0]);
+      takeHeaders(response, args);
+    }
     if (options.isFailed()) opened.discard();
     let needsCommit: boolean;
     try {
@@ -129,55 +154,46 @@ export function guardResponse(
     if (needsCommit) return hold(opened.commit(), method, args);
     addSessionHeaders(response, opened, opened.cookies());
     phase = "streaming";
-    return method === "writeHead" ? writeHead(args) : send[method](...args);
+    return sendFirst(method, args);
   };
 
   const hold = (commit: Promise<string[]>, method: Method, args: Arguments): unknown => {
     phase = "committing";
     held.push({ method, args });
-    commit.then(
-      (cookies) => {
-        if (phase !== "committing") return;
+    commit
+      .then((cookies) => {
         addSessionHeaders(response, opened, cookies);
         phase = "streaming";
         replay();
-      },
-      (error: unknown) => {
-        if (phase !== "committing") return;
-        held = [];
-        phase = "released";
-        for (const name of ENTITY_HEADERS) response.removeHeader(name);
-        options.onCommitFailed(error);
-      },
-    );
+      })
+      .catch(giveUp);
     return method === "write" ? false : response;
   };
 
   /** Commits what changed while the body was being sent, before its last byte. */
   const commitEnd = (args: Arguments): unknown => {
-    let commit: Promise<string[]>;
+    let commit: Promise<void>;
     try {
       if (options.isFailed()) opened.discard();
-      if (!opened.needsCommit()) {
+      if (!opened.needsLateCommit()) {
         phase = "released";
         return send.end(...args);
       }
-      commit = opened.commit();
+      commit = opened.commitLate();
     } catch (error) {
       commit = Promise.reject(error);
     }
     phase = "closing";
-    commit.then(
-      (cookies) => {
+    commit
+      .then(() => {
         phase = "released";
-        if (cookies.length === 0) send.end(...args);
-        else response.destroy(new HeadersSentError("A session was begun after the headers had left."));
-      },
-      () => {
+        send.end(...args);
+      })
+      .catch((error: unknown) => {
         phase = "released";
-        response.destroy();
-      },
-    );
+        // With an error: without one, HTTP/2 would end the stream as if all were well.
+        response.destroy(asError(error));
+      });
     return response;
   };
 
@@ -185,11 +201,26 @@ export function guardResponse(
     (method: Method): Send =>
     (...args) => {
       if (method === "end") isEnded = true;
-      if (phase === "open") return commitHeaders(method, args);
-      if (phase === "streaming" && method === "end") return commitEnd(args);
-      if (phase === "streaming" || phase === "released") return send[method](...args);
-      if (phase === "committing") held.push({ method, args });
-      return method === "write" ? false : response;
+      const nothing = method === "write" ? false : response;
+      switch (phase) {
+        case "open":
+          return commitHeaders(method, args);
+        case "committing":
+          // The headers are on their way already, whoever asks for them again.
+          if (method === "write" || method === "end") held.push({ method, args });
+          return nothing;
+        case "streaming":
+          return method === "end" ? commitEnd(args) : send[method](...args);
+        case "answering": {
+          const answer = send[method](...args);
+          if (method === "end") phase = "answered";
+          return answer;
+        }
+        case "released":
+          return send[method](...args);
+        default:
+          return nothing;
+      }
     };
 
   response.writeHead = guard("writeHead");
@@ -204,10 +235,34 @@ export function guardResponse(
   };
 }
 
+/** Takes back what describes an answer that will not be sent. */
+export function clearAnswer(response: NodeResponse): void {
+  for (const name of ENTITY_HEADERS) response.removeHeader(name);
+  // Always empty in HTTP/2, which warns of every change.
+  if (response.statusMessage) response.statusMessage = "";
+}
+
+/** Reads through another guard of the same response, if there is one. */
+function headersSentReader(response: NodeResponse): () => boolean {
+  const own = Object.getOwnPropertyDescriptor(response, "headersSent");
+  if (own?.get !== undefined) return () => own.get?.call(response) === true;
+  const prototype = Object.getPrototypeOf(response) as object;
+  return () => Reflect.get(prototype, "headersSent", response) === true;
+}
+
+/** What Node takes for a status; it refuses others itself. */
+function isStatus(value: unknown): boolean {
+  return Number(value) >= 100 && Number(value) <= 999;
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error("The response failed.", { cause: error });
+}
+
 /** Takes the headers given to `writeHead` over into the response, where the session's can join them. */
 function takeHeaders(response: NodeResponse, args: Arguments): void {
-  const headers = typeof args[1] === "string" ? args[2] : args[1];
-  if (typeof headers !== "object" || headers === null) return;
+  const headers = args.slice(1).find((argument) => typeof argument === "object" && argument !== null);
+  if (headers === undefined) return;
   if (!Array.isArray(headers)) {
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value as string);
     return;
@@ -216,8 +271,8 @@ function takeHeaders(response: NodeResponse, args: Arguments): void {
   const seen = new Map<string, string[]>();
   for (const pair of pairs) {
     const [name, value] = pair as [string, string];
-    const values = [...(seen.get(name) ?? []), ...[value].flat()];
-    seen.set(name, values);
+    const values = [...(seen.get(name.toLowerCase()) ?? []), ...[value].flat()];
+    seen.set(name.toLowerCase(), values);
     response.setHeader(name, values.length === 1 ? (values[0] as string) : values);
   }
 }

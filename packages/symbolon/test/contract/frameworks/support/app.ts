@@ -21,7 +21,6 @@ export interface Exchange {
   readonly request: object;
   /** Path and query. */
   readonly path: string;
-  /** Looked at lazily where the framework hands the session out lazily. */
   readonly session: Session;
   readonly respond: Respond;
 }
@@ -41,8 +40,6 @@ export interface Served {
 /** A framework with our binding in it. */
 export interface Target {
   readonly name: string;
-  /** Whether a handler that never asks for the session leaves it untouched, so that its answer may be cached. */
-  readonly isLazy: boolean;
   /** Whether plain data is dropped when the handler itself answers 500 or more. */
   readonly dropsOnServerError: boolean;
   /** Serves the handler behind the bindings of all managers, the first one outermost. */

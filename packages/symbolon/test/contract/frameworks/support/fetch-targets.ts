@@ -146,14 +146,12 @@ async function send(answer: Response, response: AnyResponse): Promise<void> {
 
 export const fetchOverSockets: Target = {
   name: "Fetch on node:http",
-  isLazy: false,
   dropsOnServerError: true,
   serve: (managers, handler) => serveFetch(fetchHandler(managers, handler)),
 };
 
 export const fetchDirectly: Target = {
   name: "Fetch",
-  isLazy: false,
   dropsOnServerError: true,
   async serve(managers, handler) {
     const wrapped = fetchHandler(managers, handler);
