@@ -96,7 +96,7 @@ export class Engine {
   constructor(store: Store, options: ResolvedOptions, vault: Vault) {
     this.options = options;
     this.vault = vault;
-    this.events = new EventHub();
+    this.events = new EventHub(options.clock);
     this.codec = new DataCodec(options);
     this.calls = new StoreCalls(store, options.storeTimeout, options.clock, this.events);
   }
@@ -140,7 +140,7 @@ export class Engine {
 
   /** Reads a record, or what remains of it. */
   read(key: RecordKey): Awaitable<StoredRecord | Tombstone | null> {
-    return this.calls.run("read", (call) => this.calls.store.read(key, call));
+    return this.calls.ask("read", key);
   }
 
   #judge(
@@ -159,7 +159,7 @@ export class Engine {
     const same = seen !== undefined && this.vault.isSame(seen.snapshot, found);
     const snapshot = same ? seen.snapshot : this.vault.open(claims.lookup, found);
     if (snapshot === null) {
-      this.events.emit("bad-seal", this.now(), { id: claims.handle });
+      this.events.emit("bad-seal", { id: claims.handle });
       return this.#refuse(name, "bad-seal");
     }
     if (!same) {
@@ -178,7 +178,7 @@ export class Engine {
     const { envelope, record } = snapshot;
     const now = this.now();
     const timeout = now >= envelope.absoluteAt ? "absolute" : "idle";
-    this.events.emit("expired", now, { id: envelope.id, userId: envelope.userId, timeout });
+    this.events.emit("expired", { id: envelope.id, userId: envelope.userId, timeout });
     if (now >= record.deadline + EXPIRY_SLACK_MS) {
       // A failure to clean up does not change the answer; the pruner comes again.
       await this.end(record, "expired").catch(() => false);
@@ -190,7 +190,7 @@ export class Engine {
   async end(key: RecordKey, reason: string): Promise<boolean> {
     const ending = { reason, at: this.now() };
     try {
-      return await this.calls.run("delete", (call) => this.calls.store.delete(key, ending, call));
+      return await this.calls.ask("delete", key, ending);
     } catch (error) {
       const found = await this.#readAgain(key, error);
       if (found === null || isTombstone(found)) return true;
@@ -219,14 +219,14 @@ export class Engine {
     const snapshot = vault.sealFirst(key, owner, sealed?.envelope ?? empty, sealed?.data ?? null);
     await this.#insert(snapshot);
     const { id } = snapshot.envelope;
-    this.events.emit("created", this.now(), { id, userId: snapshot.envelope.userId });
+    this.events.emit("created", { id, userId: snapshot.envelope.userId });
     return { snapshot, token };
   }
 
   async #insert(snapshot: Snapshot): Promise<void> {
     const { record } = snapshot;
     try {
-      const answer = await this.calls.run("create", (call) => this.calls.store.create(record, call));
+      const answer = await this.calls.ask("create", record);
       if (answer === "created") return;
     } catch (error) {
       if (await this.#wasApplied(record, error)) return;
@@ -267,7 +267,7 @@ export class Engine {
     const { version } = current.record;
     const change = changeOf(next, withData);
     try {
-      return await this.calls.run("update", (call) => this.calls.store.update(current.record, version, change, call));
+      return await this.calls.ask("update", current.record, version, change);
     } catch (error) {
       if (await this.#wasApplied(next.record, error)) return "updated";
       throw error;
@@ -278,10 +278,10 @@ export class Engine {
     const found = await this.read(snapshot.record);
     if (found === null || isTombstone(found)) return null;
     const newer = this.vault.open(snapshot.record.lookup, found);
-    if (newer === null) this.events.emit("bad-seal", this.now(), { id: snapshot.envelope.id });
+    if (newer === null) this.events.emit("bad-seal", { id: snapshot.envelope.id });
     else {
       const { id, userId } = newer.envelope;
-      this.events.emit("merged", this.now(), { id, userId });
+      this.events.emit("merged", { id, userId });
     }
     return newer;
   }

@@ -1,5 +1,7 @@
 /** What happened, for logs, metrics and alarms. Never carries a token, a key or application data. */
 
+import type { Clock } from "./clock.ts";
+
 /** What every event about one session says. */
 interface SessionFacts {
   /** Public handle; safe to log. */
@@ -55,7 +57,12 @@ export type SessionListener<Type extends keyof SessionEvents> = (event: SessionE
 
 /** Delivers events to listeners; a listener that throws breaks neither the request nor the other listeners. */
 export class EventHub {
+  readonly #clock: Clock;
   readonly #listeners = new Map<string, Set<(event: never) => void>>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** Adds a listener; the returned function removes it. */
   on<Type extends keyof SessionEvents>(type: Type, listener: SessionListener<Type>): () => void {
@@ -67,10 +74,10 @@ export class EventHub {
     };
   }
 
-  emit<Type extends keyof SessionEvents>(type: Type, at: number, facts: SessionEvents[Type]): void {
+  emit<Type extends keyof SessionEvents>(type: Type, facts: SessionEvents[Type]): void {
     const listeners = this.#listeners.get(type);
     if (listeners === undefined || listeners.size === 0) return;
-    const event = { type, at, ...facts };
+    const event = { type, at: this.#clock.now(), ...facts };
     for (const listener of listeners) {
       try {
         listener(event as never);

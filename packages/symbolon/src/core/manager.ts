@@ -21,14 +21,10 @@ import {
   canClose,
   canPrune,
   type Ending,
-  hasOwnerIndex,
-  hasTenantIndex,
   isTombstone,
-  type OwnerIndex,
   type OwnerKey,
+  type PageRequest,
   type RecordPage,
-  type Store,
-  type TenantIndex,
   type TenantKey,
 } from "./store.ts";
 import { lookupOfHandle, remintToken, secretOf } from "./token.ts";
@@ -215,7 +211,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
       return { envelope: { ...current.envelope, generation, verifier, wrap, lastSeenAt: engine.now() } };
     });
     if (outcome.status !== "saved") return null;
-    engine.events.emit("refreshed", engine.now(), { id: envelope.id, userId: envelope.userId });
+    engine.events.emit("refreshed", { id: envelope.id, userId: envelope.userId });
     return this.#withToken(outcome.snapshot, next.text);
   }
 
@@ -261,22 +257,17 @@ class Manager<Data extends object> implements SessionManager<Data> {
       .flat()
       .flatMap((id) => lookupOfHandle("s1", vault.ring, vault.space, id) ?? []);
     const ending = this.#ending(options.reason);
-    const store = this.#indexed();
-    const count = await calls.run("deleteByOwner", (call) => store.deleteByOwner(owner, except, ending, call));
-    this.#reportMany({ userId, tenant: null, reason: ending.reason, count });
+    const count = await calls.ask("deleteByOwner", owner, except, ending);
+    this.#engine.events.emit("revoked-many", { userId, tenant: null, reason: ending.reason, count });
     return count;
   }
 
   async revokeTenant(tenant: string, reason?: string): Promise<number> {
-    const count = await this.#deleteByTenant(this.#tenantKey(checkId(tenant, "tenant")), reason);
-    this.#reportMany({ userId: null, tenant, reason: reason ?? "revoked", count });
-    return count;
+    return this.#endTenant(checkId(tenant, "tenant"), reason);
   }
 
   async revokeEverything(reason?: string): Promise<number> {
-    const count = await this.#deleteByTenant(this.#tenantKey(null), reason);
-    this.#reportMany({ userId: null, tenant: null, reason: reason ?? "revoked", count });
-    return count;
+    return this.#endTenant(null, reason);
   }
 
   async list(options: ListOptions): Promise<SessionPage> {
@@ -297,36 +288,26 @@ class Manager<Data extends object> implements SessionManager<Data> {
   async count(options: { userId?: string; tenant?: string } = {}): Promise<number> {
     refuseUnknown(options, ["userId", "tenant"], "count.");
     const { calls } = this.#engine;
-    if (options.userId === undefined) {
-      const tenant = this.#tenantKey(options.tenant ?? null);
-      const store = this.#tenantIndexed();
-      return calls.run("countByTenant", (call) => store.countByTenant(tenant, call));
-    }
-    if (options.tenant !== undefined) return this.#countOfUserInTenant(options.userId, options.tenant);
-    const owner = this.#ownerKey(options.userId);
-    const store = this.#indexed();
-    return calls.run("countByOwner", (call) => store.countByOwner(owner, call));
+    const { userId, tenant = null } = options;
+    if (userId === undefined) return calls.ask("countByTenant", this.#tenantKey(tenant));
+    if (tenant !== null) return this.#countOfUserInTenant(userId, tenant);
+    return calls.ask("countByOwner", this.#ownerKey(userId));
   }
 
   async countUsers(options: { tenant?: string } = {}): Promise<number> {
     refuseUnknown(options, ["tenant"], "countUsers.");
-    const tenant = this.#tenantKey(options.tenant ?? null);
-    const store = this.#tenantIndexed();
-    return this.#engine.calls.run("countOwners", (call) => store.countOwners(tenant, call));
+    return this.#engine.calls.ask("countOwners", this.#tenantKey(options.tenant ?? null));
   }
 
   async prune(): Promise<number> {
-    const { calls } = this.#engine;
-    const { store } = calls;
-    if (!canPrune(store)) throw missingAbility("prune", "remove expired records");
     let count = 0;
     for (let batch = PRUNE_BATCH; batch === PRUNE_BATCH; count += batch) {
       const before = this.#engine.now() - EXPIRY_SLACK_MS;
-      batch = await calls.run("prune", (call) => store.prune(before, PRUNE_BATCH, call));
+      batch = await this.#engine.calls.ask("prune", before, PRUNE_BATCH);
       // Between batches requests get their turn, also when the store answers synchronously.
       await new Promise((resolve) => setImmediate(resolve));
     }
-    if (count > 0) this.#engine.events.emit("pruned", this.#engine.now(), { count });
+    if (count > 0) this.#engine.events.emit("pruned", { count });
     return count;
   }
 
@@ -335,7 +316,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     this.#engine.vault.replaceRing(ring);
     this.#engine.forget();
     const ids = [...ring.byId.keys()].map((id) => id.toString(16).padStart(4, "0"));
-    this.#engine.events.emit("keys-changed", this.#engine.now(), { primary: ids[0] ?? "", keys: ids });
+    this.#engine.events.emit("keys-changed", { primary: ids[0] ?? "", keys: ids });
   }
 
   on<Type extends keyof SessionEvents>(type: Type, listener: SessionListener<Type>): () => void {
@@ -389,7 +370,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     const { id, userId } = snapshot.envelope;
     const { reason: checked } = this.#ending(reason);
     if (!(await this.#engine.end(snapshot.record, checked))) return null;
-    this.#engine.events.emit("revoked", this.#engine.now(), { id, userId, reason: checked });
+    this.#engine.events.emit("revoked", { id, userId, reason: checked });
     return userId;
   }
 
@@ -412,17 +393,11 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return vault.sealData(current.record.lookup, envelope, codec.encode(data), known);
   }
 
-  async #listRecords(options: ListOptions, page: { cursor: string | null; limit: number }): Promise<RecordPage> {
+  async #listRecords(options: ListOptions, page: PageRequest): Promise<RecordPage> {
     const { calls } = this.#engine;
-    if (options.userId !== undefined) {
-      const owner = this.#ownerKey(options.userId);
-      const store = this.#indexed();
-      return calls.run("listByOwner", (call) => store.listByOwner(owner, page, call));
-    }
-    if (options.tenant === undefined) throw new OptionsError("list: name a userId or a tenant.");
-    const tenant = this.#tenantKey(options.tenant);
-    const store = this.#tenantIndexed();
-    return calls.run("listByTenant", (call) => store.listByTenant(tenant, page, call));
+    if (options.userId !== undefined) return calls.ask("listByOwner", this.#ownerKey(options.userId), page);
+    if (options.tenant !== undefined) return calls.ask("listByTenant", this.#tenantKey(options.tenant), page);
+    throw new OptionsError("list: name a userId or a tenant.");
   }
 
   async #countOfUserInTenant(userId: string, tenant: string): Promise<number> {
@@ -436,14 +411,12 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return count;
   }
 
-  async #deleteByTenant(tenant: TenantKey, reason: string | undefined): Promise<number> {
+  /** Ends a tenant's sessions, or with null all of the namespace. */
+  async #endTenant(tenant: string | null, reason: string | undefined): Promise<number> {
     const ending = this.#ending(reason);
-    const store = this.#tenantIndexed();
-    return this.#engine.calls.run("deleteByTenant", (call) => store.deleteByTenant(tenant, ending, call));
-  }
-
-  #reportMany(facts: SessionEvents["revoked-many"]): void {
-    this.#engine.events.emit("revoked-many", this.#engine.now(), facts);
+    const count = await this.#engine.calls.ask("deleteByTenant", this.#tenantKey(tenant), ending);
+    this.#engine.events.emit("revoked-many", { userId: null, tenant, reason: ending.reason, count });
+    return count;
   }
 
   #ending(reason = "revoked"): Ending {
@@ -462,22 +435,6 @@ class Manager<Data extends object> implements SessionManager<Data> {
     const { vault } = this.#engine;
     return { space: vault.space, tenant: tenant === null ? null : vault.tenantOf(checkId(tenant, "tenant")) };
   }
-
-  #indexed(): Store & OwnerIndex {
-    const { store } = this.#engine.calls;
-    if (hasOwnerIndex(store)) return store;
-    throw missingAbility("owner index", "list, count or end a user's sessions");
-  }
-
-  #tenantIndexed(): Store & TenantIndex {
-    const { store } = this.#engine.calls;
-    if (hasTenantIndex(store)) return store;
-    throw missingAbility("tenant index", "list, count or end sessions by tenant or altogether");
-  }
-}
-
-function missingAbility(ability: string, purpose: string): NotSupportedError {
-  return new NotSupportedError(`This store has no ${ability}, so it cannot ${purpose}; see docs/stores.md.`);
 }
 
 function firstRecord<Data extends object>(engine: Engine, options: CreateOptions<Data>): FirstRecord {

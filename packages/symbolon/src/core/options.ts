@@ -139,9 +139,9 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     storeTimeout: parseDuration(options.storeTimeout ?? "3s", "storeTimeout"),
     pruneEvery: options.pruneEvery === false ? null : parseDuration(options.pruneEvery ?? "5m", "pruneEvery"),
     cookie: options.cookie ?? {},
-    bearer: flag(options.bearer, "bearer"),
+    bearer: checkFlag(options.bearer, "bearer"),
     trustProxy: checkTrustProxy(options.trustProxy ?? false),
-    development: checkDevelopment(flag(options.development, "development")),
+    development: checkDevelopment(checkFlag(options.development, "development")),
     namespace: checkName(options.namespace ?? "default", "namespace"),
     tenant: options.tenant === undefined ? null : checkId(options.tenant, "tenant"),
     clock: options.clock ?? systemClock,
@@ -227,7 +227,8 @@ function checkName(value: unknown, name: string): string {
   throw new OptionsError(`${name}: use 1 to 64 letters, digits, '.', '_' or '-'.`);
 }
 
-function flag(value: boolean | undefined, name: string): boolean {
+/** Checks an option that is true or false, false when left out. */
+export function checkFlag(value: boolean | undefined, name: string): boolean {
   if (value === undefined || typeof value === "boolean") return value ?? false;
   throw new OptionsError(`${name}: write true or false.`);
 }

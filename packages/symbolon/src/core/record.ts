@@ -262,10 +262,9 @@ function padOf(
   salt: Buffer,
   secret: Buffer | null,
 ): Buffer | null {
-  if (mode === "server")
-    return hmac(server.wrap, Buffer.concat([Buffer.from(`server/1\n${lookup}\n${generation}\n`), salt]));
-  if (secret === null) return null;
-  return hmac(server.wrap, Buffer.concat([Buffer.from(`split/1\n${lookup}\n${generation}\n`), salt, secret]));
+  if (mode === "split" && secret === null) return null;
+  const place = Buffer.from(`${mode}/1\n${lookup}\n${generation}\n`);
+  return hmac(server.wrap, Buffer.concat(mode === "split" && secret !== null ? [place, salt, secret] : [place, salt]));
 }
 
 function openData(key: Buffer, lookup: string, dataVersion: number, sealed: Buffer): string | null {

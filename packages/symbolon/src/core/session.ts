@@ -248,7 +248,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       if (snapshot !== null) {
         await this.#engine.end(snapshot.record, "logout");
         const { id, userId } = snapshot.envelope;
-        this.#engine.events.emit("logout", this.#engine.now(), { id, userId });
+        this.#engine.events.emit("logout", { id, userId });
       }
       this.#becomeAnonymous();
     });

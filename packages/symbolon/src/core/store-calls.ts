@@ -5,14 +5,23 @@
  * The pause follows time-outs only: an error that comes back at once costs nothing to meet again, and asking is how
  * recovery is noticed.
  */
-import { isSymbolonError, StoreTimeoutError, StoreUnavailableError } from "../errors.ts";
+import { isSymbolonError, NotSupportedError, StoreTimeoutError, StoreUnavailableError } from "../errors.ts";
 import type { Clock } from "./clock.ts";
 import type { EventHub } from "./events.ts";
-import type { Awaitable, Store, StoreCall } from "./store.ts";
+import type { OwnerIndex, Pruning, Store, StoreCall, TenantIndex } from "./store.ts";
 
 /** After this many time-outs in a row the store is left alone for a moment. */
 const TIMEOUTS_BEFORE_PAUSE = 3;
 const PAUSE_MS = 1000;
+
+/** Calls that may touch every record of a tenant, and how much longer they may take. */
+const BULK: ReadonlySet<string> = new Set(["countByTenant", "countOwners", "deleteByTenant"]);
+const BULK_FACTOR = 20;
+
+/** Everything the engine may ask of a store. */
+type Askable = Store & OwnerIndex & TenantIndex & Pruning;
+type ArgumentsOf<M extends keyof Askable> = Parameters<Askable[M]> extends [...infer Given, StoreCall] ? Given : never;
+type AnswerOf<M extends keyof Askable> = ReturnType<Askable[M]>;
 
 /** Carries the time, and an abort signal that is only made when a store asks for it. */
 class Call implements StoreCall {
@@ -33,15 +42,15 @@ class Call implements StoreCall {
 }
 
 /** Runs store calls under a time limit. */
-export class StoreCalls<S extends Store = Store> {
-  readonly store: S;
+export class StoreCalls {
+  readonly store: Store;
   readonly #timeout: number;
   readonly #clock: Clock;
   readonly #events: EventHub;
   #timeouts = 0;
   #pausedUntil = 0;
 
-  constructor(store: S, timeout: number, clock: Clock, events: EventHub) {
+  constructor(store: Store, timeout: number, clock: Clock, events: EventHub) {
     this.store = store;
     this.#timeout = timeout;
     this.#clock = clock;
@@ -49,29 +58,35 @@ export class StoreCalls<S extends Store = Store> {
   }
 
   /**
-   * Calls the store; answers at once when the store does.
+   * Asks the store; answers at once when the store does.
    *
    * @throws {StoreUnavailableError} when the store fails, is late (`StoreTimeoutError`), or is paused.
+   * @throws {NotSupportedError} when the store lacks the ability.
    */
-  run<T>(method: string, work: (call: StoreCall) => Awaitable<T>): Awaitable<T> {
+  ask<M extends keyof Askable>(method: M, ...args: ArgumentsOf<M>): AnswerOf<M> {
     if (this.#pausedUntil !== 0) this.#refuseWhilePaused(method);
+    const ability = (this.store as Partial<Askable>)[method] as ((...args: unknown[]) => unknown) | undefined;
+    if (ability === undefined) {
+      throw new NotSupportedError(`This store cannot do '${method}'; docs/stores.md lists which store can do what.`);
+    }
     const call = new Call(this.#clock.now());
-    let answer: Awaitable<T>;
+    let answer: unknown;
     try {
-      answer = work(call);
+      answer = ability.call(this.store, ...args, call);
     } catch (error) {
       throw this.#failed(method, error);
     }
-    return answer instanceof Promise ? this.#wait(method, call, answer) : answer;
+    return (answer instanceof Promise ? this.#wait(method, call, answer) : answer) as AnswerOf<M>;
   }
 
-  async #wait<T>(method: string, call: Call, answer: Promise<T>): Promise<T> {
+  async #wait<T>(method: keyof Askable, call: Call, answer: Promise<T>): Promise<T> {
+    const timeout = BULK.has(method) ? this.#timeout * BULK_FACTOR : this.#timeout;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
         call.abort();
-        reject(new StoreTimeoutError(`The store did not answer '${method}' within ${this.#timeout} ms.`));
-      }, this.#timeout);
+        reject(new StoreTimeoutError(`The store did not answer '${method}' within ${timeout} ms.`));
+      }, timeout);
     });
     try {
       const value = await Promise.race([answer, late]);
@@ -88,7 +103,7 @@ export class StoreCalls<S extends Store = Store> {
     const failure = isSymbolonError(error)
       ? error
       : new StoreUnavailableError(`The store failed at '${method}'; see the cause.`, { cause: error });
-    this.#events.emit("store-failed", this.#clock.now(), { method, error: failure });
+    this.#events.emit("store-failed", { method, error: failure });
     if (failure instanceof StoreTimeoutError) this.#countTimeout();
     else this.#timeouts = 0;
     return failure;
@@ -97,7 +112,7 @@ export class StoreCalls<S extends Store = Store> {
   #countTimeout(): void {
     if (++this.#timeouts < TIMEOUTS_BEFORE_PAUSE) return;
     this.#pausedUntil = performance.now() + PAUSE_MS;
-    this.#events.emit("store-paused", this.#clock.now(), { forMs: PAUSE_MS });
+    this.#events.emit("store-paused", { forMs: PAUSE_MS });
   }
 
   /** While paused, refuses at once; afterwards one call goes through as a probe, and its time-out pauses again. */

@@ -79,15 +79,13 @@ function makeKey(root: Buffer): Key {
 const HOW_TO_MAKE_ONE = "Make one with: node -p \"require('node:crypto').randomBytes(32).toString('base64url')\"";
 
 function parseKey(text: unknown, name: string): Buffer {
-  if (text === undefined) {
+  if (text === undefined)
     throw new KeyError(`${name}: is undefined; is the environment variable set? ${HOW_TO_MAKE_ONE}`);
-  }
-  if (typeof text !== "string") throw new KeyError(`${name}: must be text. ${HOW_TO_MAKE_ONE}`);
-  const bytes = decodeKey(text);
+  const bytes = typeof text === "string" ? decodeKey(text) : null;
   if (bytes === null || bytes.length < 32) {
     throw new KeyError(`${name}: must be at least 32 random bytes as base64url, base64 or hex. ${HOW_TO_MAKE_ONE}`);
   }
-  if (looksChosen(text, bytes)) {
+  if (looksChosen(text as string, bytes)) {
     throw new KeyError(`${name}: looks chosen or copied rather than random. ${HOW_TO_MAKE_ONE}`);
   }
   return bytes;
