@@ -105,13 +105,13 @@ describe("the cookie carrier", () => {
   );
 
   it.each<[object, RegExp]>([
-    [{ name: 7 }, /cookie\.name: write a string such as '__Host-sid'/],
-    [{ path: null }, /cookie\.path: write a string such as '\/app'/],
-    [{ domain: ["example.com"] }, /cookie\.domain: write a string such as 'example\.com'/],
-    [{ sameSite: "lax" }, /cookie\.sameSite: write 'Lax' or 'Strict' or 'None'/],
-    [{ sameSite: true }, /cookie\.sameSite: write 'Lax' or 'Strict' or 'None'/],
+    [{ name: 7 }, /cookie: A cookie name is one or more letters/],
+    [{ path: null }, /cookie: A cookie path starts with \//],
+    [{ domain: ["example.com"] }, /cookie: A cookie domain is a host name such as example\.com/],
+    [{ sameSite: "lax" }, /cookie: SameSite is one of Lax, Strict, None/],
+    [{ sameSite: true }, /cookie: SameSite is one of Lax, Strict, None/],
     [{ partitioned: "yes" }, /cookie\.partitioned: write true or false/],
-    [{ priority: "high" }, /cookie\.priority: write 'Low' or 'Medium' or 'High'/],
+    [{ priority: "high" }, /cookie: Priority is one of Low, Medium, High/],
     [{ persistent: 1 }, /cookie\.persistent: write true or false/],
   ])("says what to write instead of %j", (options, message) => {
     expect(() => untyped(options)).toThrow(OptionsError);
