@@ -1,6 +1,7 @@
 /** The browser of the page tests: Debian's chromium, or the one that CHROMIUM_PATH names. */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { promisify } from "node:util";
 import { type Browser, chromium } from "playwright-core";
 
 /** Where a browser is, or why there is none. */
@@ -13,10 +14,10 @@ const DEBIAN_PATH = "/usr/bin/chromium";
  *
  * @throws {Error} when there is none and `CI` is `true`: there the page tests may not be skipped.
  */
-export function findChromium(): ChromiumSearch {
+export async function findChromium(): Promise<ChromiumSearch> {
   const path = process.env["CHROMIUM_PATH"] ?? DEBIAN_PATH;
   if (existsSync(path)) return { path };
-  const missing = path === DEBIAN_PATH ? installChromium() : `CHROMIUM_PATH names no file: ${path}`;
+  const missing = path === DEBIAN_PATH ? await installChromium() : `CHROMIUM_PATH names no file: ${path}`;
   if (missing === null) return { path };
   if (process.env["CI"] === "true") throw new Error(`The page tests need a browser, and CI is true: ${missing}.`);
   return { missing };
@@ -39,17 +40,19 @@ export function launchChromium(path: string): Promise<Browser> {
 }
 
 /** Answers why it could not be installed, or null. */
-function installChromium(): string | null {
+async function installChromium(): Promise<string | null> {
   if (!isDebian()) return "there is no /usr/bin/chromium, and this is not Debian; set CHROMIUM_PATH";
   if (process.getuid?.() !== 0) return "there is no /usr/bin/chromium, and only root can install it";
   for (const task of [["update"], ["install", "-y", "--no-install-recommends", "chromium"]]) {
     console.log(`The page tests need chromium: apt-get ${task.join(" ")}`);
-    const { status, stderr } = spawnSync("apt-get", ["-q", ...task], {
-      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-      encoding: "utf8",
-      maxBuffer: 64 * 1024 * 1024,
-    });
-    if (status !== 0) return `apt-get ${task[0]} failed: ${stderr.trim().split("\n").at(-1)}`;
+    try {
+      await promisify(execFile)("apt-get", ["-q", ...task], {
+        env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+        maxBuffer: 64 * 1024 * 1024,
+      });
+    } catch (error) {
+      return `apt-get ${task[0]} failed: ${String(error).trim().split("\n").at(-1)}`;
+    }
   }
   return existsSync(DEBIAN_PATH) ? null : "apt-get installed no /usr/bin/chromium";
 }

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { freePort, type RunningApp, startApp } from "./app-process.ts";
 import { findChromium, launchChromium } from "./chromium.ts";
 
-const search = findChromium();
+const search = await findChromium();
 const path = "path" in search ? search.path : "";
 const title = "The example application in a browser";
 
