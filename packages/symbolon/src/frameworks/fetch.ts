@@ -71,7 +71,7 @@ async function answerThrown(
   // What was committed when called goes out even now (DESIGN 8.3): only then is there something to answer.
   const cookies = opened.cookies();
   if (cookies.length === 0) throw error;
-  process.emitWarning(error instanceof Error ? error : String(error), "SymbolonWarning");
+  warn(error);
   return withCookies(new Response("Internal Server Error", { status: 500 }), opened, cookies);
 }
 
@@ -81,8 +81,10 @@ async function send(response: Response, opened: OpenedSession<object>): Promise<
   try {
     cookies = await opened.commit();
   } catch (error) {
-    await response.body?.cancel();
-    return failure(error);
+    // Its answer is not sent; a body somebody else reads cannot be cancelled here.
+    await response.body?.cancel().catch(() => undefined);
+    opened.discard();
+    return withCookies(failure(error), opened, opened.cookies());
   }
   return withCookies(response, opened, cookies);
 }
@@ -109,10 +111,16 @@ function savedAtEnd(body: ReadableStream<Uint8Array>, opened: OpenedSession<obje
   );
 }
 
+/** The store's failures are events of the manager; only others are reported. */
 function failure(error: unknown): Response {
   if (!isSymbolonError(error)) throw error;
+  if (error.status !== 503) warn(error);
   const headers = { "Cache-Control": "no-store", ...(error.status === 503 ? { "Retry-After": "5" } : {}) };
   return new Response(error.status === 503 ? "Service Unavailable" : "Error", { status: error.status, headers });
+}
+
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error), "SymbolonWarning");
 }
 
 function connectionFromUrl(request: Request, trustProxy: boolean): Connection {

@@ -92,7 +92,11 @@ export function askDirectly(handler: FetchHandler, question: Question): Asking {
         collector.finish(true);
       }
     })
-    .catch((error: unknown) => collector.fail(error));
+    .catch(() => {
+      // What a platform makes of a handler that throws.
+      collector.setHead(500, new Headers());
+      collector.finish(false);
+    });
   return collector;
 }
 
