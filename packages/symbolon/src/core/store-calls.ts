@@ -76,7 +76,9 @@ export class StoreCalls {
     } catch (error) {
       throw this.#failed(method, error);
     }
-    return (answer instanceof Promise ? this.#wait(method, call, answer) : answer) as AnswerOf<M>;
+    if (answer instanceof Promise) return this.#wait(method, call, answer) as AnswerOf<M>;
+    this.#resume();
+    return answer as AnswerOf<M>;
   }
 
   async #wait<T>(method: keyof Askable, call: Call, answer: Promise<T>): Promise<T> {
@@ -84,13 +86,14 @@ export class StoreCalls {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
-        call.abort();
+        // First, so that what the store says of its being interrupted comes too late.
         reject(new StoreTimeoutError(`The store did not answer '${method}' within ${timeout} ms.`));
+        call.abort();
       }, timeout);
     });
     try {
       const value = await Promise.race([answer, late]);
-      this.#timeouts = 0;
+      this.#resume();
       return value;
     } catch (error) {
       throw this.#failed(method, error);
@@ -105,8 +108,13 @@ export class StoreCalls {
       : new StoreUnavailableError(`The store failed at '${method}'; see the cause.`, { cause: error });
     this.#events.emit("store-failed", { method, error: failure });
     if (failure instanceof StoreTimeoutError) this.#countTimeout();
-    else this.#timeouts = 0;
+    else this.#resume();
     return failure;
+  }
+
+  #resume(): void {
+    this.#timeouts = 0;
+    this.#pausedUntil = 0;
   }
 
   #countTimeout(): void {
@@ -115,14 +123,14 @@ export class StoreCalls {
     this.#events.emit("store-paused", { forMs: PAUSE_MS });
   }
 
-  /** While paused, refuses at once; afterwards one call goes through as a probe, and its time-out pauses again. */
+  /** While paused, refuses at once; afterwards one call goes through as a probe, and the others wait for its outcome. */
   #refuseWhilePaused(method: string): void {
     if (performance.now() < this.#pausedUntil) {
       throw new StoreUnavailableError(
         `The store timed out ${this.#timeouts} times in a row; '${method}' was not sent.`,
       );
     }
-    this.#pausedUntil = 0;
+    this.#pausedUntil = performance.now() + PAUSE_MS;
     this.#timeouts = TIMEOUTS_BEFORE_PAUSE - 1;
   }
 }
