@@ -128,6 +128,6 @@ function connectionFromUrl(request: Request, trustProxy: boolean): Connection {
   const forwarded = trustProxy && request.headers.get("X-Forwarded-Proto") === "https";
   return {
     secure: protocol === "https:" || forwarded,
-    loopback: hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127."),
+    loopback: hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname),
   };
 }

@@ -162,7 +162,8 @@ describe.each(TARGETS)("data that cannot be stored, on $name", (target) => {
   it("tells the operator of every error but a store's, which is an event already", async () => {
     const behind = backstage();
     const warned = deferred<Error>();
-    process.once("warning", warned.resolve);
+    const listener = (warning: Error): void => warned.resolve(warning);
+    process.once("warning", listener);
     const served = await serve(target, behind, ({ session, respond }) => {
       session.data["when"] = new Date();
       respond.send(200, "page");
@@ -170,7 +171,7 @@ describe.each(TARGETS)("data that cannot be stored, on $name", (target) => {
     expect((await ask(served, "/")).status).toBe(500);
     const told = served.reported.length > 0 ? served.reported[0] : await warned.promise;
     expect(told).toMatchObject({ code: "ERR_DATA_INVALID" });
-    process.off("warning", warned.resolve);
+    process.off("warning", listener);
   });
 });
 

@@ -80,7 +80,11 @@ function fetchHandler(managers: readonly SessionManager[], handler: Handler): Fe
 export function askDirectly(handler: FetchHandler, question: Question): Asking {
   const { path, method = "GET", body = null } = question;
   const abort = new AbortController();
-  const request = new Request(`http://app.example${path}`, { method, body, headers: headersOf(question.headers) });
+  const request = new Request(new URL(path, "http://app.example"), {
+    method,
+    body,
+    headers: headersOf(question.headers),
+  });
   const collector = collect(() => abort.abort());
   handler(request)
     .then(async (response) => {

@@ -126,7 +126,7 @@ export async function begin(
 }
 
 /** Warnings of the process from here on, ours only. */
-export function listenToWarnings(): { readonly warnings: string[]; settle(): Promise<void> } {
+export function listenToWarnings(): { readonly warnings: string[]; readonly settle: () => Promise<void> } {
   const warnings: string[] = [];
   const listener = (warning: Error): void => {
     if (warning.name === "SymbolonWarning") warnings.push(warning.message);
