@@ -60,6 +60,17 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
   }
   const sql = attempt(() => openTable(client, table));
 
+  /** Runs a client call; whatever it throws means that the store did not do its work. */
+  function attempt<T>(work: () => T): T {
+    try {
+      // Statements of `libsql` outlive their database, and would go on writing to a file that was let go.
+      if (client.open === false) throw new TypeError("The database is closed.");
+      return work();
+    } catch (error) {
+      throw new StoreUnavailableError("The SQLite client failed; see the cause.", { cause: error });
+    }
+  }
+
   /** A tombstone that is already garbage is not left behind. */
   function clean(ended: readonly unknown[], now: number): number {
     for (const { lookup, deadline } of ended.filter(isRow)) {
@@ -155,15 +166,6 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
 function endingOf(ending: Ending): SqliteValue[] {
   const latest = ending.at + TOMBSTONE_MS;
   return [ending.at, ending.reason, latest, bucketOf(latest)];
-}
-
-/** Runs a client call; whatever it throws means that the store did not do its work. */
-function attempt<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw new StoreUnavailableError("The SQLite client failed; see the cause.", { cause: error });
-  }
 }
 
 function changed(result: { readonly changes: number | bigint }): boolean {

@@ -15,6 +15,8 @@ export interface SqliteStatement {
 export interface SqliteClient {
   exec(sql: string): unknown;
   prepare(sql: string): SqliteStatement;
+  /** False once the client is closed, where the client says so; `node:sqlite` has a method of this name. */
+  readonly open?: unknown;
 }
 
 /** A row as clients return it: integers may be BigInt, bytes may be a Buffer, a Uint8Array or an ArrayBuffer. */
