@@ -1,0 +1,116 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { isTombstone, type StoredRecord } from "symbolon";
+import { sqliteStore } from "symbolon/stores/sqlite";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { sqliteFile } from "../support/sqlite.ts";
+
+const call = { now: 0, signal: new AbortController().signal };
+
+const record: StoredRecord = {
+  space: "space",
+  route: 1,
+  lookup: "lookup",
+  owner: null,
+  tenant: null,
+  createdAt: 0,
+  touchedAt: 0,
+  deadline: 3_600_000,
+  version: 1,
+  envelope: Buffer.from("envelope"),
+  data: Buffer.from("wait"),
+};
+
+/** A process that runs a worker script and has said that it is ready. */
+async function startWorker(script: string) {
+  const path = fileURLToPath(new URL(`workers/${script}`, import.meta.url));
+  const worker: ChildProcessWithoutNullStreams = spawn(process.execPath, [path]);
+  onTestFinished(() => void worker.kill("SIGKILL"));
+  const errors: string[] = [];
+  worker.stderr.on("data", (chunk) => errors.push(String(chunk)));
+  const lines = createInterface({ input: worker.stdout })[Symbol.asyncIterator]();
+  const nextLine = async (): Promise<string> => {
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error(`${script} ended early: ${errors.join("")}`);
+    return value;
+  };
+  expect(await nextLine()).toBe("ready");
+  return { worker, nextLine, tell: (message: unknown) => worker.stdin.write(`${JSON.stringify(message)}\n`) };
+}
+
+/** Two processes that are told the same at the same time. */
+async function twoWorkers(script: string, message: unknown) {
+  const workers = await Promise.all([startWorker(script), startWorker(script)]);
+  for (const { tell } of workers) tell(message);
+  return workers;
+}
+
+/** Sets the workers off, which look at the record all the while. */
+async function start(store: ReturnType<typeof sqliteStore>): Promise<void> {
+  const { touchedAt, deadline, envelope } = record;
+  const data = Buffer.from("0");
+  expect(await store.update(record, 1, { touchedAt, deadline, envelope, data }, call)).toBe("updated");
+}
+
+/** Reads what a worker says to its end: how often it had to repeat. */
+async function conflictsOf(nextLine: () => Promise<string>): Promise<number> {
+  for (;;) {
+    const [, count] = /^conflicts (\d+)$/.exec(await nextLine()) ?? [];
+    if (count !== undefined) return Number(count);
+  }
+}
+
+async function counterOf(store: ReturnType<typeof sqliteStore>): Promise<{ count: number; version: number }> {
+  const found = await store.read(record, call);
+  if (found === null || isTombstone(found)) throw new Error("the record is gone");
+  return { count: Number(Buffer.from(found.data ?? []).toString()), version: found.version };
+}
+
+describe("two processes on one SQLite file", () => {
+  test("make the table at the same time, in each of forty new files", async () => {
+    const folder = join(dirname(sqliteFile().path), "new");
+    mkdirSync(folder);
+    const paths = Array.from({ length: 40 }, (_, index) => join(folder, `${index}.db`));
+    const workers = await twoWorkers("open-tables.mjs", paths);
+    for (const { nextLine } of workers) expect(await nextLine()).toBe("40");
+  });
+
+  test("lose none of 200 conditional increments each", async () => {
+    // A round in which the two happened not to meet has shown nothing.
+    for (let met = false, round = 1; !met; round++) {
+      expect(round).toBeLessThanOrEqual(8);
+      const file = sqliteFile();
+      const store = sqliteStore(file.connect());
+      await store.create(record, call);
+      const workers = await twoWorkers("increment.mjs", { path: file.path, key: record, times: 200 });
+      for (const { nextLine } of workers) expect(await nextLine()).toBe("waiting");
+      await start(store);
+      const conflicts = await Promise.all(workers.map(async ({ nextLine }) => conflictsOf(nextLine)));
+      expect(await counterOf(store)).toEqual({ count: 400, version: 402 });
+      met = conflicts.some((count) => count > 0);
+    }
+  });
+
+  test("lose nothing acknowledged when one is killed in the midst of writing", async () => {
+    const file = sqliteFile();
+    const store = sqliteStore(file.connect());
+    await store.create(record, call);
+    await start(store);
+    const { worker, nextLine, tell } = await startWorker("increment.mjs");
+    tell({ path: file.path, key: record, times: 1_000_000 });
+    expect(await nextLine()).toBe("waiting");
+    let acknowledged = 0;
+    while (acknowledged < 100) acknowledged = Number(await nextLine());
+    worker.kill("SIGKILL");
+    await once(worker, "exit");
+    const { count, version } = await counterOf(sqliteStore(file.connect()));
+    expect(count).toBeGreaterThanOrEqual(acknowledged);
+    expect(version).toBe(count + 2);
+    const { touchedAt, deadline, envelope } = record;
+    expect(await store.update(record, version, { touchedAt, deadline, envelope }, call)).toBe("updated");
+  });
+});
