@@ -8,10 +8,13 @@ import {
   hasOwnerIndex,
   hasTenantIndex,
   type OwnerIndex,
+  type OwnerKey,
   type Pruning,
   type RecordKey,
+  type RecordPage,
   type Replication,
   type Store,
+  type StoreCall,
   type TenantIndex,
 } from "../core/store.ts";
 import { NotSupportedError, OptionsError } from "../errors.ts";
@@ -61,7 +64,7 @@ export type MirroredStore<P extends Store = Store> = Store &
  * A mirror never fails a request: an error or a time-out marks it failed, and from then on it is left alone until
  * `resync()`. A mirror takes only newer versions, and what was ended stays ended, in whatever order writes arrive,
  * also from several processes. When the primary does not acknowledge a write, mirrors are given what it then shows.
- * `close` closes all.
+ * Ending a whole tenant may, at mirrors, also end a session that began at that moment. `close` closes all.
  *
  * @throws {OptionsError} when a mirror cannot take copies, or `timeout` is not a positive number.
  */
@@ -77,7 +80,7 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
   }
   const onFailure = (failure: MirrorFailure) => onMirrorFailure?.(failure);
   const mirrors = mirrorSet(primary, others.map(checkMirror), { timeout, clock, onFailure });
-  const { atAll, catchUp, copy } = mirrors;
+  const { atAll, catchUp, copy, failAll } = mirrors;
 
   /** Writes one record at the primary. When that throws, it may have been applied all the same. */
   async function writePrimary<T>(key: RecordKey, now: number, write: () => Awaitable<T>): Promise<T> {
@@ -96,9 +99,21 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
       await atAll(now, atMirror);
       return ended;
     } catch (error) {
-      mirrors.failAll(error);
+      failAll(error);
       throw error;
     }
+  }
+
+  /** Ends at a mirror what ended at the primary: to end all that it holds would end what the user began since. */
+  async function catchUpOwner(owner: OwnerKey, mirror: MirrorTarget & OwnerIndex, call: StoreCall): Promise<void> {
+    // At the beginning of time nothing is past its deadline, so the list holds garbage too.
+    const always = { now: 0, signal: call.signal };
+    let cursor: string | null = null;
+    do {
+      const page: RecordPage = await mirror.listByOwner(owner, { cursor, limit: 100 }, always);
+      for (const record of page.records) await catchUp(record, mirror, call);
+      cursor = page.cursor;
+    } while (cursor !== null);
   }
 
   const store: Store & Mirroring = {
@@ -133,8 +148,7 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
       const answer = await writePrimary(key, call.now, () => primary.delete(key, ending, call));
       await atAll(call.now, async (mirror, limited) => {
         // The tombstone is copied: a delete leaves none at a mirror that the record has not reached yet.
-        const known = await catchUp(key, mirror, limited);
-        if (!known) await mirror.delete(key, ending, limited);
+        await catchUp(key, mirror, limited, ending);
       });
       return answer;
     },
@@ -148,7 +162,7 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
         endMany(
           call.now,
           () => primary.deleteByOwner(owner, except, ending, call),
-          (mirror, limited) => withOwners(mirror).deleteByOwner(owner, except, ending, limited),
+          (mirror, limited) => catchUpOwner(owner, withOwners(mirror), limited),
         ),
     };
     Object.assign(store, ability);
@@ -212,7 +226,7 @@ function checkMirror(store: Store, place: number): MirrorTarget {
   throw new OptionsError(`mirrored: mirror ${place} cannot take copies; use a store that has 'scan' and 'apply'.`);
 }
 
-function withOwners(mirror: Store): OwnerIndex {
+function withOwners(mirror: MirrorTarget): MirrorTarget & OwnerIndex {
   if (hasOwnerIndex(mirror)) return mirror;
   throw new NotSupportedError("The mirror cannot end all sessions of a user, as the primary did.");
 }

@@ -1,6 +1,7 @@
 /** The mirrors of `mirrored`: which of them are trusted, how they are written, and how they are made equal again. */
 import {
   type Awaitable,
+  type Ending,
   isTombstone,
   type RecordKey,
   type ReplicaPage,
@@ -48,8 +49,8 @@ export interface MirrorSet {
   readonly states: () => { readonly failed: boolean }[];
   /** Works at all mirrors that have not failed, and waits for them; what fails there is told, never thrown. */
   readonly atAll: (now: number, work: MirrorWork, onFailure?: "fail" | "report") => Promise<void>;
-  /** Brings a mirror to what the primary holds now; answers whether the primary holds anything. */
-  readonly catchUp: (key: RecordKey, mirror: MirrorTarget, call: StoreCall) => Promise<boolean>;
+  /** Brings a mirror to what the primary holds now; when that is nothing, the record ends there too. */
+  readonly catchUp: (key: RecordKey, mirror: MirrorTarget, call: StoreCall, ending?: Ending) => Promise<void>;
   /** Copies an entry to a mirror; answers whether it was newer. */
   readonly copy: (entry: Entry, mirror: MirrorTarget, call: StoreCall) => Promise<boolean>;
   readonly failAll: (error: unknown) => void;
@@ -136,8 +137,7 @@ export function mirrorSet(primary: Store, stores: readonly MirrorTarget[], optio
       for await (const entries of pages(mirror.store, clock)) {
         const records = entries.filter((entry) => !isTombstone(entry));
         await atEach(mirror, records, async (record, store, call) => {
-          if ((await primary.read(record, call)) !== null) return;
-          await store.delete(record, { reason: "revoked", at: call.now }, call);
+          if ((await primary.read(record, call)) === null) await store.delete(record, revokedAt(call.now), call);
         });
       }
     } catch (error) {
@@ -154,10 +154,10 @@ export function mirrorSet(primary: Store, stores: readonly MirrorTarget[], optio
       await Promise.all(working.map((mirror) => at(mirror, now, work, failed)));
     },
 
-    async catchUp(key, mirror, call) {
+    async catchUp(key, mirror, call, ending = revokedAt(call.now)) {
       const current = await primary.read(key, call);
-      if (current !== null) await copy(current, mirror, call);
-      return current !== null;
+      if (current === null) await mirror.delete(key, ending, call);
+      else await copy(current, mirror, call);
     },
 
     copy,
@@ -173,6 +173,11 @@ export function mirrorSet(primary: Store, stores: readonly MirrorTarget[], optio
       return run;
     },
   };
+}
+
+/** For a record that ended at the primary, nobody knows how. */
+function revokedAt(now: number): Ending {
+  return { reason: "revoked", at: now };
 }
 
 async function* pages(store: Replication, clock: { now(): number }): AsyncGenerator<readonly Entry[]> {

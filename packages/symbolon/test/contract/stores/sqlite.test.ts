@@ -10,7 +10,7 @@ import { type ClosableClient, openNodeSqlite } from "./node-sqlite.ts";
 const libsql = (path: string): ClosableClient => new Database(path);
 const clients = [{ name: "libsql", connect: libsql }];
 if (openNodeSqlite) clients.push({ name: "node:sqlite", connect: openNodeSqlite });
-else test.skip("sqliteStore over node:sqlite: this runtime has none, run with Node 22 or newer");
+else test.skip("sqliteStore over node:sqlite, which this runtime lacks"); // skipped: built in from Node 22 on
 
 const cases = storeContract.filter(({ needs }) => needs !== "close");
 
