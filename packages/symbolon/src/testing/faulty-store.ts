@@ -15,17 +15,17 @@ export interface FaultyStore<S extends Store> {
   /** Every call so far, in order. */
   readonly calls: readonly { readonly method: string }[];
   /** Calls reject and do nothing; so many times, or until healed. */
-  fail(times?: number): void;
+  readonly fail: (times?: number) => void;
   /** Calls do nothing and wait; they reject when the caller gives up or the store is healed. */
-  hang(options?: HangOptions): void;
+  readonly hang: (options?: HangOptions) => void;
   /** Writes are applied, and reject all the same, as when the answer is lost; so many times, or until healed. */
-  lose(times?: number): void;
+  readonly lose: (times?: number) => void;
   /** Calls start so many milliseconds late. */
-  delay(ms: number): void;
+  readonly delay: (ms: number) => void;
   /** Calls wait for the hook before they start; a hook that rejects fails the call. */
-  before(hook: (method: string) => Promise<void> | void): void;
+  readonly before: (hook: (method: string) => Promise<void> | void) => void;
   /** Removes every fault and the hook; hanging calls reject. */
-  heal(): void;
+  readonly heal: () => void;
 }
 
 const READS: ReadonlySet<string> = new Set(
@@ -50,7 +50,7 @@ export function faultyStore<S extends Store>(inner: S): FaultyStore<S> {
   }
 
   async function startLate(method: string, call: StoreCall, work: () => unknown): Promise<unknown> {
-    await hook?.(method);
+    if (hook !== null) await hook(method);
     if (hanging !== null) await hangUp(method, call, hanging);
     if (lateness > 0) await wait(method, call, lateness);
     return act(method, work);

@@ -4,9 +4,9 @@ import type { Clock } from "../core/clock.ts";
 /** A clock for tests. */
 export interface ManualClock extends Clock {
   /** Moves on by so many milliseconds; negative goes back. */
-  advance(ms: number): void;
+  readonly advance: (ms: number) => void;
   /** Moves to an instant, in milliseconds since the epoch. */
-  set(ms: number): void;
+  readonly set: (ms: number) => void;
 }
 
 /** Makes a clock that shows `start`, 2026-01-01T00:00:00Z unless told, and moves only by hand. */
