@@ -31,3 +31,12 @@ export {
 } from "./core/store.ts";
 export { tokenPattern } from "./core/token.ts";
 export * from "./errors.ts";
+export {
+  type Connection,
+  type HeaderSource,
+  openSession,
+  type OpenedSession,
+  type Refusal,
+  refusalOf,
+  sessionOf,
+} from "./http/index.ts";

@@ -66,6 +66,9 @@ describe("the public names", () => {
         "hasTenantIndex",
         "isSymbolonError",
         "isTombstone",
+        "openSession",
+        "refusalOf",
+        "sessionOf",
         "systemClock",
         "tokenPattern",
       ]
