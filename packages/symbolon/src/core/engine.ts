@@ -246,6 +246,8 @@ export class Engine {
         if (isExpired(current.envelope, this.now())) return { status: "gone", snapshot: current };
         const change = await step(current);
         if (change === null) return { status: "unchanged", snapshot: current };
+        // The step may have taken long.
+        if (isExpired(current.envelope, this.now())) return { status: "gone", snapshot: current };
         const next = this.vault.sealNext(current, change);
         const answer = await this.#update(current, next, change.data !== undefined);
         if (answer === "updated") return { status: "saved", snapshot: next };
