@@ -6,6 +6,7 @@ import {
   attachSession,
   cacheControlFor,
   type Connection,
+  findOpened,
   mountSettings,
   openSession,
   type OpenedSession,
@@ -42,6 +43,9 @@ export function withSession<Data extends object, Rest extends unknown[]>(
   const { trustProxy } = mountSettings(sessions);
   const connectionOf = options.connection ?? ((request: Request) => connectionFromUrl(request, trustProxy === true));
   return async (request, ...rest) => {
+    // Wrapped twice, or a handler that calls another: the first one does the work.
+    const before = findOpened(request, sessions);
+    if (before !== null) return handler(request, before.session, ...rest);
     let opened: OpenedSession<Data>;
     try {
       opened = await openSession(sessions, request.headers, connectionOf(request));

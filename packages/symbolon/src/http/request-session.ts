@@ -29,7 +29,7 @@ export interface Refusal {
 /** A request's session, until the response is sent. */
 export interface OpenedSession<Data extends object> {
   readonly session: Session<Data>;
-  /** Why there is no session although a token came; null otherwise. */
+  /** Why there is no session although a token came; null otherwise. What it says depends on the cookie, too. */
   readonly refusal: Refusal | null;
   /** Whether the session was looked at, so that the response depends on it and no cache may share it. */
   readonly isUsed: boolean;
@@ -126,6 +126,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   readonly #carrier: CookieCarrier;
   readonly session: Session<Data>;
   readonly #arrival: Arrival;
+  #isRefusalRead = false;
   #isReported = false;
   #isTokenLate = false;
 
@@ -137,11 +138,12 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   get refusal(): Refusal | null {
+    this.#isRefusalRead = true;
     return this.#arrival.refusal ?? null;
   }
 
   get isUsed(): boolean {
-    return requestSide.isUsed(this.session);
+    return this.#isRefusalRead || requestSide.isUsed(this.session);
   }
 
   get varyOn(): string {

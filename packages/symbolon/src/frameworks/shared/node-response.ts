@@ -12,6 +12,7 @@ export interface NodeResponse {
   statusCode: number;
   statusMessage: string;
   readonly headersSent: boolean;
+  readonly writableEnded: boolean;
   writeHead(status: number, ...rest: never[]): unknown;
   write(chunk: never, ...rest: never[]): boolean;
   end(...rest: never[]): unknown;
@@ -69,10 +70,8 @@ type Phase =
   | "closing"
   /** The guard is no longer concerned. */
   | "released"
-  /** The answer was given up; the error's own is awaited. */
-  | "answering"
-  /** The error has been answered: what the handler still sends goes nowhere. */
-  | "answered";
+  /** The answer was given up for the error's; what the handler still sends after that goes nowhere. */
+  | "answering";
 
 /** Puts a response under guard for the length of one request. */
 export function guardResponse(
@@ -200,6 +199,7 @@ export function guardResponse(
   const guard =
     (method: Method): Send =>
     (...args) => {
+      const wasEnded = isEnded;
       if (method === "end") isEnded = true;
       const nothing = method === "write" ? false : response;
       switch (phase) {
@@ -207,15 +207,12 @@ export function guardResponse(
           return commitHeaders(method, args);
         case "committing":
           // The headers are on their way already, whoever asks for them again.
-          if (method === "write" || method === "end") held.push({ method, args });
+          if (!wasEnded && (method === "write" || method === "end")) held.push({ method, args });
           return nothing;
         case "streaming":
           return method === "end" ? commitEnd(args) : send[method](...args);
-        case "answering": {
-          const answer = send[method](...args);
-          if (method === "end") phase = "answered";
-          return answer;
-        }
+        case "answering":
+          return response.writableEnded ? nothing : send[method](...args);
         case "released":
           return send[method](...args);
         default:
