@@ -1,7 +1,7 @@
 /** Session: what request code holds. */
 import { digestBytes } from "../crypto/derive.ts";
 import { ConflictError, RecordCorruptError, StoreUnavailableError } from "../errors.ts";
-import { applyChanges, findChanges } from "./changes.ts";
+import { applyChanges, type Change, findChanges } from "./changes.ts";
 import type { Engine, FirstRecord, Outcome } from "./engine.ts";
 import { deadlineOf, type Duration, parseDuration } from "./lifetime.ts";
 import {
@@ -470,10 +470,22 @@ export class Session<Data extends object = Record<string, unknown>> {
     const own = intent.mine ?? intent.baseline;
     if (text !== own) {
       const { codec } = this.#engine;
+      const madeMeanwhile = this.#changesSince(own);
       applyChanges(this.#data, findChanges(codec.parse(own), codec.parse(text)));
+      applyChanges(this.#data, madeMeanwhile);
     }
     this.#baseline = text;
     this.#baseVersion = snapshot.envelope.dataVersion;
+  }
+
+  /** What the application changed while a save was under way; it belongs to the next one. */
+  #changesSince(own: string): readonly Change[] {
+    try {
+      return this.#data === undefined ? [] : findChanges(this.#engine.codec.parse(own), this.#data);
+    } catch {
+      // Something that cannot be stored, as a cycle: the next save says so.
+      return [];
+    }
   }
 }
 
