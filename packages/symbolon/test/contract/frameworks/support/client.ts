@@ -94,9 +94,14 @@ export function collect(abort: () => void): Collector {
 }
 
 /** Asks over HTTP/1.1; with an agent that keeps connections, over as few of them as possible. */
-export function askHttp1(port: number, agent: http.Agent, question: Question): Asking {
+export function askHttp1(
+  port: number,
+  agent: http.Agent,
+  question: Question,
+  over: Pick<typeof http, "request"> = http,
+): Asking {
   const { path, method = "GET", headers = {}, body } = question;
-  const request = http.request({ host: "127.0.0.1", port, path, method, headers, agent });
+  const request = over.request({ host: "127.0.0.1", port, path, method, headers, agent });
   const collector = collect(() => request.destroy());
   request.on("error", (error) => collector.fail(error));
   request.on("response", (response) => {
