@@ -1,43 +1,67 @@
 /** Interleaved measuring: every round runs every case once, so that a slow moment of the machine meets them all. */
+import { setTimeout as wait } from "node:timers/promises";
 
 /** One thing to measure. */
 export interface Case {
   readonly name: string;
-  /** Runs before the clock, in every round. */
+  /** Runs before every pass, outside the clock. */
   readonly prepare?: () => Promise<void> | void;
-  /** One operation; `index` counts from 0 in every round. */
+  /** One operation; `index` counts from 0 in every pass. */
   readonly run: (index: number) => Promise<unknown> | void;
+}
+
+/** How much to measure. */
+export interface Effort {
+  readonly rounds: number;
+  /** Operations of one pass. */
+  readonly operations: number;
+  /** Passes are repeated until a sample has taken this much CPU time, after a third of it unmeasured. */
+  readonly sampleMs: number;
 }
 
 /** CPU microseconds per operation by case, one entry a round. */
 export type Samples = ReadonlyMap<string, readonly number[]>;
 
 /** Measures CPU time (all threads, collection included) of every case in every round. */
-export async function measure(cases: readonly Case[], rounds: number, operations: number): Promise<Samples> {
+export async function measure(cases: readonly Case[], effort: Effort): Promise<Samples> {
   const samples = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
-  // The first rounds run cold code; they are not counted.
-  const warmUp = Math.min(2, rounds);
-  for (let round = -warmUp; round < rounds; round++) {
+  // The first rounds run code that is not optimised yet; they are not counted.
+  const warmUps = Math.min(2, effort.rounds);
+  for (let round = 0; round < effort.rounds + warmUps; round++) {
     // Another order each time: none always follows the same neighbour.
-    const offset = (round + warmUp) % cases.length;
-    for (const entry of [...cases.slice(offset), ...cases.slice(0, offset)]) {
-      await entry.prepare?.();
-      globalThis.gc?.();
-      const cost = await cpuPerOperation(entry.run, operations);
-      if (round >= 0) samples.get(entry.name)?.push(cost);
+    const start = (round * 7) % cases.length;
+    for (const entry of [...cases.slice(start), ...cases.slice(0, start)]) {
+      const cost = await sample(entry, effort);
+      if (round >= warmUps) samples.get(entry.name)?.push(cost);
     }
   }
   return samples;
 }
 
-async function cpuPerOperation(run: Case["run"], operations: number): Promise<number> {
-  const before = process.cpuUsage();
-  for (let index = 0; index < operations; index++) {
-    const pending = run(index);
-    if (pending !== undefined) await pending;
+async function sample(entry: Case, { operations, sampleMs }: Effort): Promise<number> {
+  // Not a full collection: it throws optimised code away, and the case would pay for making it again.
+  globalThis.gc?.({ type: "minor" });
+  await wait(2);
+  await run(entry, operations, sampleMs / 3);
+  return run(entry, operations, sampleMs);
+}
+
+/** Runs passes until they took so long; answers the CPU microseconds of one operation. */
+async function run(entry: Case, operations: number, leastMs: number): Promise<number> {
+  let spent = 0;
+  let done = 0;
+  while (done === 0 || spent < leastMs * 1000) {
+    await entry.prepare?.();
+    const before = process.cpuUsage();
+    for (let index = 0; index < operations; index++) {
+      const pending = entry.run(index);
+      if (pending !== undefined) await pending;
+    }
+    const { user, system } = process.cpuUsage(before);
+    spent += user + system;
+    done += operations;
   }
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / operations;
+  return spent / done;
 }
 
 export function median(values: readonly number[]): number {

@@ -1,19 +1,19 @@
 /**
  * What a session costs a request, against express-session called directly and against the budgets of DESIGN 9.
  *
- *   npm run bench:overhead -- [--rounds 15] [--operations 1000] [--json]
+ *   npm run bench:overhead -- [--rounds 15] [--sessions 300] [--sample 30] [--json]
  *
  * Reports, and ends with 0 also when a budget is missed. docs/performance.md says how to read it.
  */
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import expressSession from "express-session";
-import { createSessionManager, generateKey, type SessionManager } from "symbolon";
+import { createSessionManager, generateKey, openSession, type Session, type SessionManager } from "symbolon";
 import { withSession } from "symbolon/frameworks/node";
 import { memoryStore } from "symbolon/stores/memory";
 import { cookieOf, type FakeRequest, type FakeResponse, serve } from "./fake-http.ts";
 import { floors } from "./floors.ts";
-import { type Case, measure, median, medianRatio, type Samples } from "./measure.ts";
+import { type Case, type Effort, measure, median, medianRatio, type Samples } from "./measure.ts";
 
 interface Data {
   count: number;
@@ -38,18 +38,22 @@ function makeData(): Data {
 const { values: asked } = parseArgs({
   options: {
     rounds: { type: "string", default: "15" },
-    operations: { type: "string", default: "1000" },
+    sessions: { type: "string", default: "300" },
+    sample: { type: "string", default: "30" },
     json: { type: "boolean", default: false },
   },
 });
-const rounds = wholeNumber(asked.rounds, "--rounds");
-/** Also the number of sessions: each is met once a round. Below the number of tokens that a manager remembers. */
-const operations = wholeNumber(asked.operations, "--operations");
+const effort: Effort = {
+  rounds: wholeNumber(asked.rounds, "--rounds"),
+  // Each session is met once a pass. Fewer than the tokens that a manager remembers, or nothing would be warm.
+  operations: wholeNumber(asked.sessions, "--sessions"),
+  sampleMs: wholeNumber(asked.sample, "--sample"),
+};
 
 const PEER_READ = "express-session: read";
 const PEER_WRITE = "express-session: write";
 
-/** How a session is reached: the manager called directly, or our `node:http` binding on the peer's request objects. */
+/** How a session is reached: `openSession` called directly, or our `node:http` binding on the peer's request objects. */
 type Way = "direct" | "request";
 type Action = "open" | "read" | "write";
 
@@ -94,7 +98,7 @@ async function peerCases(): Promise<Case[]> {
       });
     });
   const cookies: string[] = [];
-  for (let index = 0; index < operations; index++) {
+  for (let index = 0; index < effort.operations; index++) {
     cookies.push(cookieOf(await request("", (session) => Object.assign(session, makeData()))));
   }
   return [
@@ -112,8 +116,8 @@ async function peerCases(): Promise<Case[]> {
 /**
  * One of our paths, on a store of its own.
  *
- * Cold is a manager made for the round: it never met any of the tokens, so neither derived keys nor opened envelopes
- * are cached. Warm means that another manager on the same store has written every record since the last round: the
+ * Cold is a manager made for the pass: it never met any of the tokens, so neither derived keys nor opened envelopes
+ * are cached. Warm means that another manager on the same store has written every record since the last pass: the
  * token is known, the envelope is not. Otherwise the manager finds the bytes it saw last.
  */
 async function ownCase(row: Row, way: Way): Promise<Case> {
@@ -124,56 +128,51 @@ async function ownCase(row: Row, way: Way): Promise<Case> {
   let sessions = make();
   let serveOne = binding(sessions, row.action);
   const tokens: string[] = [];
-  for (let index = 0; index < operations; index++) {
+  for (let index = 0; index < effort.operations; index++) {
     tokens.push((await writer.create({ userId: `user-${index}`, data: makeData() })).token);
   }
   const cookies = tokens.map((token) => `__Host-sid=${token}`);
-  // The first round, which does not count, fills the caches.
   const prepare = async (): Promise<void> => {
     if (row.before === "new manager") {
       sessions = make();
       serveOne = binding(sessions, row.action);
     }
-    if (row.before === "changed by another manager") for (const token of tokens) await write(writer, token);
+    if (row.before === "changed by another manager")
+      for (const cookie of cookies) await useSession(writer, "write", cookie);
   };
-  const direct = { open, read, write }[row.action];
   return {
     name: nameOf(row, way),
     prepare,
     run:
       way === "direct"
-        ? (index) => direct(sessions, tokens[index] ?? "")
+        ? (index) => useSession(sessions, row.action, cookies[index] ?? "")
         : (index) => serve(cookies[index] ?? "", serveOne),
   };
 }
 
-async function open(sessions: SessionManager<Data>, token: string): Promise<void> {
-  const session = await sessions.validate(token);
-  if (session?.userId === undefined) throw new Error("The session did not open.");
+/** What every binding is built on, from the request's headers to the cookies of the response. */
+async function useSession(sessions: SessionManager<Data>, action: Action, cookie: string): Promise<void> {
+  const headers = { cookie };
+  const opened = await openSession(sessions, { get: (name) => headers[name as "cookie"] });
+  act(opened.session, action);
+  const cookies = opened.needsCommit() ? await opened.commit() : opened.cookies();
+  if (cookies.length > 0) throw new Error("A cookie was set although nothing asks for one.");
 }
 
-async function read(sessions: SessionManager<Data>, token: string): Promise<void> {
-  const session = await sessions.validate(token);
-  expectData(session?.data.name);
-}
-
-async function write(sessions: SessionManager<Data>, token: string): Promise<void> {
-  const session = await sessions.validate(token);
-  if (session === null) throw new Error("The session did not open.");
-  session.data.count++;
-  if ((await session.save()) !== "saved") throw new Error("The session was not saved.");
+function act(session: Session<Data>, action: Action): void {
+  if (session.userId === null) throw new Error("The session did not open.");
+  if (action === "read") expectData(session.data.name);
+  if (action === "write") session.data.count++;
 }
 
 function binding(
   sessions: SessionManager<Data>,
   action: Action,
 ): (request: FakeRequest, response: FakeResponse) => void {
-  const handle = withSession(
+  const handle = withSession<Data, FakeRequest, FakeResponse>(
     sessions,
-    (_request: FakeRequest, response: FakeResponse, session) => {
-      if (session.userId === null) throw new Error("The session did not open.");
-      if (action === "read") expectData(session.data.name);
-      if (action === "write") session.data.count++;
+    (_request, response, session) => {
+      act(session, action);
       response.end("ok");
     },
     { onError: fail },
@@ -213,8 +212,7 @@ function report(samples: Samples) {
   return {
     node: process.version,
     cpu: cpus()[0]?.model ?? "unknown",
-    rounds,
-    operations,
+    ...effort,
     collectedBetweenCases: globalThis.gc !== undefined,
     peer: { read: cost(PEER_READ), write: cost(PEER_WRITE) },
     paths: ROWS.map((row) => ({
@@ -239,14 +237,14 @@ function round(value: number, digits: number): number {
 
 function print({ peer, paths, floors: found, ...run }: ReturnType<typeof report>): void {
   console.log(`Session overhead: CPU time as a ratio to express-session 1.19.0, called directly with its MemoryStore.`);
-  console.log(`${run.node}, ${run.cpu}; medians of ${run.rounds} interleaved rounds of ${run.operations} operations,`);
-  console.log(`300 bytes of data, ${run.collectedBetweenCases ? "garbage collected between them" : "no --expose-gc"}.`);
-  console.log(`express-session here: read ${peer.read} us, write ${peer.write} us a request.\n`);
-  printPart(
-    "direct",
-    "sessions.validate(token), session.data, session.save(): no request, no cookie, no response",
-    paths,
+  console.log(
+    `${run.node}, ${run.cpu}; medians of ${run.rounds} interleaved rounds over ${run.operations} sessions with`,
   );
+  console.log(
+    `300 bytes of data each, ${run.collectedBetweenCases ? "young garbage collected between cases" : "no --expose-gc"}.`,
+  );
+  console.log(`express-session here: read ${peer.read} us, write ${peer.write} us a request.\n`);
+  printPart("direct", "openSession(sessions, headers), the data, commit() when needed: all but the response", paths);
   printPart(
     "request",
     "withSession of symbolon/frameworks/node on the request and response express-session gets",
@@ -254,7 +252,7 @@ function print({ peer, paths, floors: found, ...run }: ReturnType<typeof report>
   );
   console.log("Floors, each alone, as a ratio to express-session's read");
   for (const { name, microseconds, ratio } of found) {
-    console.log(`  ${name.padEnd(31)} ${aligned(microseconds, 1, 6)} us  ${aligned(ratio, 2, 5)}`);
+    console.log(`  ${name.padEnd(32)} ${aligned(microseconds, 1, 6)} us  ${aligned(ratio, 2, 5)}`);
   }
 }
 
@@ -263,7 +261,7 @@ function printPart(way: Way, how: string, paths: ReturnType<typeof report>["path
   for (const { path, budget, [way]: result } of paths) {
     const verdict = result.missedBy === 0 ? "met" : `missed by ${result.missedBy.toFixed(2)}`;
     const numbers = `${aligned(result.microseconds, 1, 6)} us  ${aligned(result.ratio, 2, 5)}  of ${budget.toFixed(2)}`;
-    console.log(`  ${path.padEnd(31)} ${numbers}  budget: ${verdict}`);
+    console.log(`  ${path.padEnd(32)} ${numbers}  budget: ${verdict}`);
   }
   console.log();
 }
@@ -274,7 +272,12 @@ function aligned(value: number, digits: number, width: number): string {
 
 const ways: readonly Way[] = ["direct", "request"];
 const own = await Promise.all(ways.flatMap((way) => ROWS.map((row) => ownCase(row, way))));
-const cases = [...(await peerCases()), ...own, ...floors(JSON.stringify(makeData()), operations)];
-const results = report(await measure(cases, rounds, operations));
+/** What the request and response cost without a session; both sides pay it. */
+const bare: Case = {
+  name: "floor: request and response alone",
+  run: () => serve("", (_request, response) => response.end("ok")),
+};
+const cases = [...(await peerCases()), ...own, bare, ...floors(JSON.stringify(makeData()), effort.operations)];
+const results = report(await measure(cases, effort));
 if (asked.json) console.log(JSON.stringify(results, null, 2));
 else print(results);
