@@ -30,6 +30,7 @@ export class FakeResponse {
   readonly #headers = new Map<string, HeaderValue>();
   readonly #onEnd: (response: FakeResponse) => void;
   #isSent = false;
+  #isEnded = false;
 
   constructor(onEnd: (response: FakeResponse) => void) {
     this.#onEnd = onEnd;
@@ -37,6 +38,10 @@ export class FakeResponse {
 
   get headersSent(): boolean {
     return this.#isSent;
+  }
+
+  get writableEnded(): boolean {
+    return this.#isEnded;
   }
 
   /** Read by express-session. */
@@ -65,6 +70,7 @@ export class FakeResponse {
 
   end(_chunk?: string): this {
     if (!this.#isSent) this._implicitHeader();
+    this.#isEnded = true;
     this.#onEnd(this);
     return this;
   }
