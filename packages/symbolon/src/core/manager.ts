@@ -251,6 +251,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     userId: string,
     options: { except?: string | readonly string[]; reason?: string } = {},
   ): Promise<number> {
+    refuseUnknown(options, ["except", "reason"], "revokeAll.");
     const { vault, calls } = this.#engine;
     const owner = this.#ownerKey(userId);
     const except = [options.except ?? []]
@@ -330,9 +331,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   #withToken(snapshot: Snapshot, token: string): CreatedSession<Data> {
-    const session = new Session<Data>(this.#engine, { snapshot, token });
-    // Not enumerable, so that logging or serialising the session does not show it.
-    return Object.defineProperty(session, "token", { value: token }) as CreatedSession<Data>;
+    return new FreshSession<Data>(this.#engine, snapshot, token) as CreatedSession<Data>;
   }
 
   /** Notes that a session is in use, when that is due. Null when it ended, or got another token, meanwhile. */
@@ -434,6 +433,20 @@ class Manager<Data extends object> implements SessionManager<Data> {
   #tenantKey(tenant: string | null): TenantKey {
     const { vault } = this.#engine;
     return { space: vault.space, tenant: tenant === null ? null : vault.tenantOf(checkId(tenant, "tenant")) };
+  }
+}
+
+/** A session with its token behind a getter of the class, where no log, inspection or serialisation finds it. */
+class FreshSession<Data extends object> extends Session<Data> {
+  readonly #issued: string;
+
+  constructor(engine: Engine, snapshot: Snapshot, token: string) {
+    super(engine, { snapshot, token });
+    this.#issued = token;
+  }
+
+  get token(): string {
+    return this.#issued;
   }
 }
 

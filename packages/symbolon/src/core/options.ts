@@ -160,10 +160,13 @@ export function resolveLifetime(asked: Lifetime, fallback: ResolvedLifetime, nam
   return { idle: Math.min(idle ?? fallback.idle, end), absolute: end };
 }
 
+// Half a character has no UTF-8 form: such ids would all be digested as one and the same.
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
 /** Checks an id the application chose: text, not empty, at most 512 characters (R-015). */
 export function checkId(value: unknown, name: string): string {
-  if (typeof value === "string" && value.length > 0 && value.length <= 512) return value;
-  throw new OptionsError(`${name}: must be text of 1 to 512 characters.`);
+  if (typeof value === "string" && value.length > 0 && value.length <= 512 && !LONE_SURROGATE.test(value)) return value;
+  throw new OptionsError(`${name}: must be well-formed text of 1 to 512 characters.`);
 }
 
 function resolveTouchEvery(value: Duration | undefined, idle: number): number {
