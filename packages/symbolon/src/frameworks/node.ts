@@ -36,7 +36,14 @@ export function withSession<
   options: NodeSessionOptions<Request> = {},
 ): (request: Request, response: Response) => Promise<void> {
   const connectionOf = connectionReader(mountSettings(sessions).trustProxy);
-  const report = options.onError ?? warn;
+  const report = (error: unknown, request: Request): void => {
+    try {
+      (options.onError ?? warn)(error, request);
+    } catch (thrown) {
+      // The client waits for an answer all the same.
+      warn(thrown);
+    }
+  };
   return async (request, response) => {
     // Wrapped twice, or a listener that calls another: the first one does the work.
     const before = findOpened(request, sessions);

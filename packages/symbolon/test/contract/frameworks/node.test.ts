@@ -1,9 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { sessionOf, withSession } from "symbolon/frameworks/node";
 import { type AnyRequest, type AnyResponse, serveHttp1, serveHttp2 } from "./support/node-targets.ts";
 import { ask, type Backstage, backstage, begin, dataOf, deferred, listenToWarnings } from "./support/stage.ts";
 import type { Served } from "./support/app.ts";
-import { onTestFinished } from "vitest";
 
 const VERSIONS = [
   { name: "node:http", serveOver: serveHttp1 },
@@ -95,5 +94,38 @@ describe.each(VERSIONS)("withSession on $name", ({ serveOver }) => {
     expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(reported).toEqual([]);
+  });
+
+  it("answers although onError itself throws", async () => {
+    const behind = backstage();
+    const served = await serve(
+      behind,
+      () => {
+        throw new Error("broken");
+      },
+      {
+        onError: () => {
+          throw new Error("The log is full.");
+        },
+      },
+    );
+    expect((await ask(served, "/")).status).toBe(500);
+  });
+
+  it("answers a failed save although onError itself throws", async () => {
+    const behind = backstage();
+    const served = await serve(
+      behind,
+      (request, response) => {
+        sessionOf(request).data["when"] = new Date();
+        response.end("page");
+      },
+      {
+        onError: () => {
+          throw new Error("The log is full.");
+        },
+      },
+    );
+    expect((await ask(served, "/")).status).toBe(500);
   });
 });
