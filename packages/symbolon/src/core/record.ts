@@ -223,7 +223,7 @@ export class Vault {
       envelope: seal(this.#envelopeKey(key, hints.lookup), header, this.#contextOf(hints), text),
       data,
     };
-    return { record, envelope, verifier: Buffer.from(envelope.verifier, "base64url") };
+    return { record, envelope: frozen(envelope), verifier: Buffer.from(envelope.verifier, "base64url") };
   }
 
   #envelopeKey(key: Key, lookup: string): Buffer {
@@ -280,7 +280,14 @@ function dataContext(lookup: string, dataVersion: number): string {
 function parseEnvelope(text: string): Envelope | null {
   const envelope = JSON.parse(text) as Envelope;
   const times = [envelope.createdAt, envelope.lastSeenAt, envelope.idle, envelope.absoluteAt];
-  return times.every(Number.isSafeInteger) && typeof envelope.verifier === "string" ? envelope : null;
+  return times.every(Number.isSafeInteger) && typeof envelope.verifier === "string" ? frozen(envelope) : null;
+}
+
+/** Requests share opened envelopes: a role that one of them pushed into the list must not reach another. */
+function frozen<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  Object.values(value).forEach(frozen);
+  return Object.freeze(value);
 }
 
 function dataBelongs(envelope: Envelope, data: Uint8Array | null): boolean {
