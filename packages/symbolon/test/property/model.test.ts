@@ -1,0 +1,92 @@
+/** Random commands by several clients through two managers on one store, against a model of what sessions promise. */
+import * as fc from "fast-check";
+import { createSessionManager, generateKey } from "symbolon";
+import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { sqliteStore } from "symbolon/stores/sqlite";
+import { manualClock } from "symbolon/testing";
+import { describe, expect, it } from "vitest";
+import { sqliteFile } from "../support/sqlite.ts";
+import { propertyOptions } from "./seed.ts";
+import {
+  ABSOLUTE,
+  type Command,
+  IDLE,
+  type Model,
+  type Real,
+  request,
+  run,
+  SLACK,
+  type Turn,
+} from "./session-model.ts";
+
+const command: fc.Arbitrary<Command> = fc.record({
+  // Creating and using more often than ending keeps sessions around to go wrong.
+  kind: fc.constantFrom(
+    ...(Object.keys(run) as (keyof typeof run)[]),
+    ...(["create", "create", "writeKey", "increment", "race", "refresh", "advance", "validate"] as const),
+  ),
+  at: fc.nat({ max: 7 }),
+  through: fc.nat({ max: 1 }),
+  value: fc.nat({ max: 99 }),
+});
+
+async function play(
+  commands: readonly Command[],
+  stores: readonly [MemoryStore, MemoryStore],
+  space: number,
+): Promise<void> {
+  const clock = manualClock();
+  const lifetime = { idle: IDLE, absolute: ABSOLUTE };
+  const options = { keys: [generateKey()], clock, lifetime, namespace: `n${space}`, pruneEvery: false } as const;
+  const managers = [
+    createSessionManager({ ...options, store: stores[0] }),
+    createSessionManager({ ...options, store: stores[1] }),
+  ] as const;
+  const real: Real = { clock, managers };
+  const model: Model = { sessions: [], deadTokens: [] };
+  for (const each of [...commands, { kind: "count", at: 0, through: 0, value: 0 } as const]) {
+    const about = model.sessions[model.sessions.length - 1 - each.at];
+    const sessions = managers[each.through === 0 ? 0 : 1];
+    await run[each.kind]({ model, real, sessions, now: clock.now(), command: each, about });
+  }
+  // In the end every token opens what the model says, in both processes, and nothing once all time has passed.
+  for (const sessions of managers) {
+    for (const about of model.sessions) {
+      const turn = {
+        model,
+        real,
+        sessions,
+        now: clock.now(),
+        command: { kind: "validate", at: 0, through: 0, value: 0 },
+        about,
+      };
+      await request(turn as Turn);
+    }
+  }
+  clock.advance(ABSOLUTE + SLACK);
+  for (const { token } of model.sessions) expect(await managers[0].validate(token)).toBeNull();
+}
+
+describe("random commands by several clients through two managers", () => {
+  it.each<[string, () => readonly [MemoryStore, MemoryStore], number]>([
+    ["memory", sameMemory, 250],
+    ["sqlite", twoConnections, 60],
+  ])("find what the model of sessions says, on %s", async (_, open, numRuns) => {
+    const stores = open();
+    let space = 0;
+    const property = fc.asyncProperty(fc.array(command, { minLength: 5, maxLength: 60, size: "max" }), (commands) =>
+      play(commands, stores, space++),
+    );
+    await fc.assert(property, { numRuns, interruptAfterTimeLimit: 8000, ...propertyOptions() });
+  });
+});
+
+function sameMemory(): readonly [MemoryStore, MemoryStore] {
+  const store = memoryStore();
+  return [store, store];
+}
+
+function twoConnections(): readonly [MemoryStore, MemoryStore] {
+  const file = sqliteFile();
+  return [sqliteStore(file.connect()), sqliteStore(file.connect())];
+}
