@@ -165,13 +165,24 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
 
   needsLateCommit(): boolean {
     this.#noteLateToken();
-    return this.#isTokenLate || this.needsCommit();
+    try {
+      return this.#isTokenLate || this.needsCommit();
+    } catch {
+      // The data cannot be stored: for commitLate to say.
+      return true;
+    }
   }
 
   async commitLate(): Promise<void> {
-    await this.#write();
-    this.#noteLateToken();
-    if (this.#isTokenLate) throw new HeadersSentError("A session was begun after the headers had left.");
+    try {
+      await this.#write();
+      this.#noteLateToken();
+      if (this.#isTokenLate) throw new HeadersSentError("A session was begun after the headers had left.");
+    } catch (error) {
+      // No answer can tell of it any more. The store's failures are events already.
+      if (isSymbolonError(error) && !isStoreFailure(error)) process.emitWarning(error);
+      throw error;
+    }
   }
 
   cookies(): string[] {

@@ -171,19 +171,14 @@ export function guardResponse(
 
   /** Commits what changed while the body was being sent, before its last byte. */
   const commitEnd = (args: Arguments): unknown => {
-    let commit: Promise<void>;
-    try {
-      if (options.isFailed()) opened.discard();
-      if (!opened.needsLateCommit()) {
-        phase = "released";
-        return send.end(...args);
-      }
-      commit = opened.commitLate();
-    } catch (error) {
-      commit = Promise.reject(error);
+    if (options.isFailed()) opened.discard();
+    if (!opened.needsLateCommit()) {
+      phase = "released";
+      return send.end(...args);
     }
     phase = "closing";
-    commit
+    opened
+      .commitLate()
       .then(() => {
         phase = "released";
         send.end(...args);

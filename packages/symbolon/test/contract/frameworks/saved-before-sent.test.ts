@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { Exchange } from "./support/app.ts";
 import { ask, backstage, begin, COOKIE, dataOf, deferred, HTTPS, serve, tokenIn, visitor } from "./support/stage.ts";
 import { TARGETS } from "./support/targets.ts";
@@ -191,5 +191,30 @@ describe.each(TARGETS)("a response of $name", (target) => {
       expect(answer.headers.get("vary")).toBe("Cookie");
     }
     expect((await visitor(served).get("/")).body.toString()).toBe("count 1");
+  });
+
+  it.each([
+    ["a session was begun", false, "ERR_HEADERS_SENT"],
+    ["the data cannot be stored", true, "ERR_DATA_INVALID"],
+  ])("is not cut in silence: a warning says that %s after the headers left", async (_name, hasSession, code) => {
+    const behind = backstage();
+    const isRead = deferred();
+    const warned = deferred<Error>();
+    const listener = (warning: Error): void => warned.resolve(warning);
+    const served = await serve(target, behind, async ({ session, respond }) => {
+      const body = respond.stream();
+      await body.write("first ");
+      await isRead.promise;
+      session.data["late"] = hasSession ? new Date() : true;
+      body.end("last");
+    });
+    const { cookie } = await begin(behind, {});
+    const asking = served.ask({ path: "/", headers: { ...HTTPS, ...(hasSession ? { cookie } : {}) } });
+    await asking.firstChunk;
+    process.on("warning", listener);
+    onTestFinished(() => void process.off("warning", listener));
+    isRead.resolve();
+    expect((await asking.answer).isCut).toBe(true);
+    expect(await warned.promise).toMatchObject({ code });
   });
 });
