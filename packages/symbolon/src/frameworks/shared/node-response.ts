@@ -39,7 +39,7 @@ export interface GuardedResponse {
 export interface GuardOptions {
   /** Whether plain data changes are dropped: the handler failed. Asked right before the commit. */
   readonly isFailed: () => boolean;
-  /** Called when the commit failed and no header has left; the response is clean and free to answer the error. */
+  /** Called when the commit failed; unless headers have left, the response is clean and free to answer the error. */
   readonly onCommitFailed: (error: unknown) => void;
 }
 
@@ -125,6 +125,7 @@ export function guardResponse(
     held = [];
     if (headersSent()) {
       phase = "released";
+      options.onCommitFailed(error);
       response.destroy(asError(error));
       return;
     }

@@ -128,4 +128,20 @@ describe.each(VERSIONS)("withSession on $name", ({ serveOver }) => {
     );
     expect((await ask(served, "/")).status).toBe(500);
   });
+
+  it("reports a chunk that Node refuses after the wait for the store", async () => {
+    const behind = backstage();
+    const reported = deferred<unknown>();
+    const served = await serve(
+      behind,
+      (request, response) => {
+        sessionOf(request).data["seen"] = true;
+        Reflect.apply(Reflect.get(response, "end"), response, [42]);
+      },
+      { onError: (error) => reported.resolve(error) },
+    );
+    const answer = await ask(served, "/");
+    expect(answer.isCut || answer.status === 500).toBe(true);
+    expect(await reported.promise).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
+  });
 });
