@@ -92,7 +92,8 @@ function parseKey(text: unknown, name: string): Buffer {
 }
 
 function decodeKey(text: string): Buffer | null {
-  if (/^(?:[0-9a-f]{2}){32,}$/i.test(text)) return Buffer.from(text, "hex");
+  // Hex that is too short is not base64 by luck: no random key looks like it.
+  if (/^[0-9a-f]+$/i.test(text)) return /^(?:[0-9a-f]{2}){32,}$/i.test(text) ? Buffer.from(text, "hex") : null;
   if (/^[A-Za-z0-9_-]{43,}$/.test(text) || /^[A-Za-z0-9+/]{43,}={0,2}$/.test(text)) return Buffer.from(text, "base64");
   return null;
 }
