@@ -144,7 +144,7 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     development: checkDevelopment(checkFlag(options.development, "development")),
     namespace: checkName(options.namespace ?? "default", "namespace"),
     tenant: options.tenant === undefined ? null : checkId(options.tenant, "tenant"),
-    clock: options.clock ?? systemClock,
+    clock: checkClock(options.clock ?? systemClock),
   });
 }
 
@@ -215,9 +215,14 @@ export function warnDevelopment(): void {
 
 function checkSchema(schema: unknown): StandardSchemaV1 | null {
   if (schema === undefined) return null;
-  const standard = (schema as Partial<StandardSchemaV1>)["~standard"];
+  const standard = (schema as Partial<StandardSchemaV1> | null)?.["~standard"];
   if (typeof standard?.validate === "function") return schema as StandardSchemaV1;
   throw new OptionsError("schema: pass a Standard Schema, as zod, valibot and arktype make them.");
+}
+
+function checkClock(clock: Clock): Clock {
+  if (typeof clock.now === "function") return clock;
+  throw new OptionsError("clock: pass an object whose now() answers milliseconds since the epoch.");
 }
 
 function checkFunction<F>(value: F, name: string): F {
