@@ -130,6 +130,7 @@ export function guardResponse(
       return;
     }
     phase = "answering";
+    letLateHeadersPass(response, headersSent);
     clearAnswer(response);
     opened.discard();
     addSessionHeaders(response, opened, opened.cookies());
@@ -233,6 +234,17 @@ export function clearAnswer(response: NodeResponse): void {
   for (const name of ENTITY_HEADERS) response.removeHeader(name);
   // Always empty in HTTP/2, which warns of every change.
   if (response.statusMessage) response.statusMessage = "";
+}
+
+/**
+ * Drops headers that come after the headers, instead of throwing: handler and error handler may both be answering, and
+ * Express sets those of its error page from a callback, where nobody catches.
+ */
+function letLateHeadersPass(response: NodeResponse, headersSent: () => boolean): void {
+  const setHeader = response.setHeader.bind(response);
+  const removeHeader = response.removeHeader.bind(response);
+  response.setHeader = (name, value) => (headersSent() ? response : setHeader(name, value));
+  response.removeHeader = (name) => (headersSent() ? undefined : removeHeader(name));
 }
 
 /** Reads through another guard of the same response, if there is one. */

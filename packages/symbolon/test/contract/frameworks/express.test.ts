@@ -8,7 +8,7 @@ import { expressSession, sessionOf } from "symbolon/frameworks/express";
 import type { Served } from "./support/app.ts";
 import { catching, listenerOf, makeExpress4, makeExpress5 } from "./support/express-targets.ts";
 import { serveHttp1 } from "./support/node-targets.ts";
-import { ask, backstage, begin, dataOf, HTTPS, tokenIn } from "./support/stage.ts";
+import { ask, backstage, begin, dataOf, deferred, HTTPS, tokenIn } from "./support/stage.ts";
 
 const VERSIONS = [
   { name: "Express 4", make: makeExpress4 },
@@ -221,5 +221,37 @@ describe.each(VERSIONS)("the middleware on $name", ({ make }) => {
     const served = await serveApp(app);
     expect(await dataOf(behind, tokenIn(await ask(served, "/a/b")))).toEqual({ seen: true });
     expect((await ask(served, "/other")).body.toString()).toBe("false");
+  });
+
+  it("answers 503 once, and lives on, when a handler writes on while Express waits for the rest of an upload", async () => {
+    const behind = backstage();
+    const failed = deferred();
+    const isWritten = deferred();
+    behind.sessions.on("store-failed", () => failed.resolve());
+    const app = counting(make(), behind.sessions);
+    app.use(
+      catching(async (_request, response) => {
+        response.write("a");
+        await failed.promise;
+        // Express' own error page comes a few turns later, and then waits for the request's body.
+        for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+        response.write("b");
+        response.end("c");
+        isWritten.resolve();
+      }),
+    );
+    const served = await serveApp(app);
+    behind.faults.fail();
+    const asking = served.ask({
+      path: "/",
+      method: "POST",
+      headers: { ...HTTPS, "Content-Length": "5" },
+      body: isWritten.promise.then(() => "hello"),
+    });
+    const answer = await asking.answer;
+    expect([answer.status, answer.cookies]).toEqual([503, []]);
+    expect(answer.body.toString()).not.toMatch(/^a/);
+    behind.faults.heal();
+    expect((await ask(served, "/unknown-to-nobody")).status).toBe(200);
   });
 });

@@ -8,7 +8,8 @@ export interface Question {
   readonly path: string;
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string | string[]>>;
-  readonly body?: string;
+  /** A promise is sent when it settles, over sockets only. */
+  readonly body?: string | Promise<string>;
 }
 
 /** A response, read to its end. */
@@ -110,7 +111,12 @@ export function askHttp1(
     response.on("error", () => collector.finish(true));
     response.on("end", () => collector.finish(false));
   });
-  request.end(body);
+  if (body instanceof Promise) {
+    request.flushHeaders();
+    void body.then((text) => request.end(text));
+  } else {
+    request.end(body);
+  }
   return collector;
 }
 
@@ -131,7 +137,7 @@ export function askHttp2(client: http2.ClientHttp2Session, question: Question): 
     if (collector.hasHead()) collector.finish(isCut || stream.rstCode !== 0);
     else collector.fail(new Error(`The stream was reset with code ${stream.rstCode}.`));
   });
-  stream.end(body);
+  void Promise.resolve(body).then((text) => stream.end(text));
   return collector;
 }
 

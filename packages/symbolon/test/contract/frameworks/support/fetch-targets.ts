@@ -80,6 +80,7 @@ function fetchHandler(managers: readonly SessionManager[], handler: Handler): Fe
 export function askDirectly(handler: FetchHandler, question: Question): Asking {
   const { path, method = "GET", body = null } = question;
   const abort = new AbortController();
+  if (body instanceof Promise) throw new Error("Without a socket there is nothing to send a body over later.");
   const request = new Request(new URL(path, "http://app.example"), {
     method,
     body,
