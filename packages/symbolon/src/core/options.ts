@@ -213,9 +213,9 @@ export function warnDevelopment(): void {
   );
 }
 
-function checkSchema(schema: unknown): StandardSchemaV1 | null {
+function checkSchema(schema: Partial<StandardSchemaV1> | null | undefined): StandardSchemaV1 | null {
   if (schema === undefined) return null;
-  const standard = (schema as Partial<StandardSchemaV1> | null)?.["~standard"];
+  const standard = schema?.["~standard"];
   if (typeof standard?.validate === "function") return schema as StandardSchemaV1;
   throw new OptionsError("schema: pass a Standard Schema, as zod, valibot and arktype make them.");
 }
