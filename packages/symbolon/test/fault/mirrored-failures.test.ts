@@ -125,6 +125,19 @@ describe("a primary that fails", () => {
   });
 });
 
+describe("a write that the primary refuses", () => {
+  test("reaches no mirror", async () => {
+    const { store, primary, mirrors } = setUp();
+    const record = recordOf("ann");
+    await primary.store.create(record, callAt());
+    expect(await store.create({ ...record, data: Buffer.from("rival") }, callAt())).toBe("exists");
+    expect(await store.update(record, 2, change(), callAt())).toBe("conflict");
+    expect(await store.update(recordOf("bob"), 1, change(), callAt())).toBe("missing");
+    expect(await store.apply(record, callAt())).toBe(false);
+    for (const mirror of mirrors) expect(mirror.calls).toEqual([]);
+  });
+});
+
 describe("what mirrored is made of", () => {
   test("must be able to take copies", () => {
     expect(() => mirrored(memoryStore(), [memoryStore(), bareStore()])).toThrow(OptionsError);

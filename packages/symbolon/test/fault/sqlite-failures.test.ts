@@ -150,6 +150,34 @@ describe("the table of a SQLite store", () => {
     expect(await sqliteStore(file.connect()).read(record, call)).toMatchObject({ lookup: "one", version: 1 });
   });
 
+  test("keeps nothing sealed, and nothing of the user, in the row of an ended record", async () => {
+    const client = sqliteFile().connect();
+    const store = sqliteStore(client, { table: "sessions" });
+    const [one, two, three, four] = ["one", "two", "three", "four"].map(recordOf);
+    for (const record of [one!, two!, three!]) await store.create(record, call);
+    const ending = { reason: "logout", at: NOW };
+    await store.delete(one!, ending, call);
+    await store.deleteByOwner({ space: "space", route: 1, owner: "ann" }, ["three"], ending, call);
+    await store.deleteByTenant({ space: "space", tenant: "blue" }, ending, call);
+    await store.apply(four!, call);
+    await store.apply({ space: "space", route: 1, lookup: "four", endedAt: NOW, reason: "x", deadline: NOW + 1 }, call);
+    const rows = client.prepare("SELECT owner, tenant, length(envelope) AS envelope, data FROM sessions").all();
+    expect(rows).toEqual(Array.from({ length: 4 }, () => ({ owner: null, tenant: null, envelope: 0, data: null })));
+  });
+
+  test("is pruned oldest first to the millisecond", async () => {
+    const client = sqliteFile().connect();
+    const store = sqliteStore(client);
+    for (const [index, name] of ["two", "three", "one"].entries()) {
+      await store.create({ ...recordOf(name), deadline: NOW + ((index + 1) % 3) }, call);
+    }
+    expect(await store.prune(NOW + 10, 1, call)).toBe(1);
+    expect(await store.read(recordOf("one"), call)).toBeNull();
+    expect(await store.prune(NOW + 10, 1, call)).toBe(1);
+    expect(await store.read(recordOf("two"), call)).toBeNull();
+    expect(await store.read(recordOf("three"), call)).not.toBeNull();
+  });
+
   test("is read right by a client that returns integers as BigInt", async () => {
     const client = sqliteFile().connect();
     client.defaultSafeIntegers();

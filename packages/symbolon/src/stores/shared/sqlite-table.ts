@@ -103,9 +103,10 @@ function isBusy(error: unknown): boolean {
 }
 
 function statements(table: string, prepare: (sql: string) => SqliteStatement): Statements {
-  const columns =
-    "lookup, space, route, owner, tenant, created_at, touched_at, deadline, bucket, version, " +
-    "ended_at, reason, envelope, data";
+  // Every column that a statement returns has its price, so what the caller knows is left out.
+  const unkeyed = "route, owner, tenant, created_at, touched_at, deadline, version, ended_at, reason, envelope, data";
+  const selected = `lookup, space, ${unkeyed}`;
+  const columns = `${selected}, bucket`;
   const insert = `INSERT INTO ${table} (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
   const copied = columns.split(", ").map((column) => `${column} = excluded.${column}`);
   const newer =
@@ -124,14 +125,14 @@ function statements(table: string, prepare: (sql: string) => SqliteStatement): S
   const ofSpace = "space = ? AND ended_at IS NULL";
   const listed = "owner IS NOT NULL AND deadline > ?";
   const list = (where: string) =>
-    `SELECT ${columns} FROM ${table} WHERE ${where} AND ${listed} AND (created_at, lookup) < (?, ?) ` +
+    `SELECT ${selected} FROM ${table} WHERE ${where} AND ${listed} AND (created_at, lookup) < (?, ?) ` +
     "ORDER BY created_at DESC, lookup DESC LIMIT ?";
   const count = (where: string) =>
     `SELECT count(*) AS records, count(DISTINCT owner) AS owners FROM ${table} WHERE ${where} AND ${listed}`;
   const some = (where: string) => `lookup IN (SELECT lookup FROM ${table} WHERE ${where} LIMIT ?)`;
 
   return {
-    read: prepare(`SELECT ${columns} FROM ${table} WHERE lookup = ? AND space = ?`),
+    read: prepare(`SELECT ${unkeyed} FROM ${table} WHERE lookup = ? AND space = ?`),
     isLive: prepare(`SELECT 1 AS live FROM ${table} WHERE lookup = ? AND space = ? AND ended_at IS NULL`),
     create: prepare(`${insert} ON CONFLICT (lookup) DO NOTHING`),
     apply: prepare(`${insert} ON CONFLICT (lookup) DO UPDATE SET ${copied.join(", ")} WHERE ${newer}`),
@@ -149,7 +150,7 @@ function statements(table: string, prepare: (sql: string) => SqliteStatement): S
     countByTenant: prepare(count(ofTenant)),
     countBySpace: prepare(count(ofSpace)),
     prune: prepare(`DELETE FROM ${table} WHERE ${some("bucket <= ? AND deadline <= ? ORDER BY bucket, deadline")}`),
-    scan: prepare(`SELECT ${columns} FROM ${table} WHERE lookup > ? ORDER BY lookup LIMIT ?`),
+    scan: prepare(`SELECT ${selected} FROM ${table} WHERE lookup > ? ORDER BY lookup LIMIT ?`),
   };
 }
 
@@ -159,11 +160,11 @@ export function valuesOf(entry: StoredRecord | Tombstone): SqliteValue[] {
   const bucket = bucketOf(deadline);
   if (isTombstone(entry)) {
     const { endedAt: at, reason } = entry;
-    return [lookup, space, route, null, null, at, at, deadline, bucket, 0, at, reason, NOTHING, null];
+    return [lookup, space, route, null, null, at, at, deadline, 0, at, reason, NOTHING, null, bucket];
   }
   const { owner, tenant, createdAt, touchedAt, version, envelope, data } = entry;
-  const hints = [lookup, space, route, owner, tenant, createdAt, touchedAt, deadline, bucket, version];
-  return [...hints, null, null, envelope, data];
+  const hints = [lookup, space, route, owner, tenant, createdAt, touchedAt, deadline, version];
+  return [...hints, null, null, envelope, data, bucket];
 }
 
 const NOTHING = new Uint8Array(0);
