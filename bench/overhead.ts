@@ -169,7 +169,7 @@ function binding(
   sessions: SessionManager<Data>,
   action: Action,
 ): (request: FakeRequest, response: FakeResponse) => void {
-  const handle = withSession<Data, FakeRequest, FakeResponse>(
+  return withSession<Data, FakeRequest, FakeResponse>(
     sessions,
     (_request, response, session) => {
       act(session, action);
@@ -177,9 +177,6 @@ function binding(
     },
     { onError: fail },
   );
-  return (request, response) => {
-    handle(request, response).catch(fail);
-  };
 }
 
 /** A wrong answer must end the benchmark, also where the binding would turn it into a response. */
