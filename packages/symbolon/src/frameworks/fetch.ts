@@ -26,8 +26,8 @@ export interface FetchSessionOptions {
 /**
  * Wraps a handler: opens the session before it runs, and saves it before the response is returned.
  *
- * A streamed body is saved again before its last byte; if that fails, the stream errors. A handler that throws gets
- * its plain data changes dropped. A store that fails is answered 503.
+ * A streamed body is saved again before its last byte; if that fails, the stream errors. Plain data changes of a
+ * handler that throws, or answers 500 or above, are dropped. A store that fails is answered 503.
  *
  * @example
  * export default { fetch: withSession(sessions, async (request, session) => {

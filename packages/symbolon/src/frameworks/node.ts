@@ -18,7 +18,8 @@ export interface NodeSessionOptions<Request> {
 /**
  * Wraps a request handler: opens the session before it runs, and saves it before the response leaves.
  *
- * A handler that throws gets its plain data changes dropped and a 500 sent; a store that fails is answered 503.
+ * Plain data changes of a handler that throws, or answers 500 or above, are dropped. What is thrown becomes a 500; a
+ * store that fails is answered 503.
  *
  * @example
  * createServer(withSession(sessions, (request, response, session) => {
@@ -54,7 +55,7 @@ export function withSession<
       const opened = await openSession(sessions, headersOf(request), connectionOf(request));
       attachSession(request, sessions, opened);
       guarded = guardResponse(response, opened, {
-        isFailed: () => isFailed,
+        isFailed: () => isFailed || response.statusCode >= 500,
         onCommitFailed: (error) => answerError(response, error, () => report(error, request)),
       });
       await handler(request, response, opened.session);

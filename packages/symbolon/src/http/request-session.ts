@@ -107,7 +107,12 @@ async function openToken<Data extends object>(
     const readOnly = new Session<Data>(engine, { snapshot: null, token: null, limit: "read-only" });
     return new RequestSession<Data>(engine, carrier, readOnly, { carriedBy });
   }
-  if (!opened.ok) return new RequestSession<Data>(engine, carrier, anonymous(engine), { carriedBy, refusal: opened });
+  if (!opened.ok) {
+    // A bearer client is told its token by the application: a session begun here could never be reached.
+    const limit = carriedBy === "bearer" ? ({ limit: "unsent" } as const) : {};
+    const session = new Session<Data>(engine, { snapshot: null, token: null, ...limit });
+    return new RequestSession<Data>(engine, carrier, session, { carriedBy, refusal: opened });
+  }
   const session = new Session<Data>(engine, { snapshot: opened.snapshot, token });
   return new RequestSession<Data>(engine, carrier, session, { carriedBy });
 }

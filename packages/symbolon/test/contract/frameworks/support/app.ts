@@ -40,8 +40,6 @@ export interface Served {
 /** A framework with our binding in it. */
 export interface Target {
   readonly name: string;
-  /** Whether plain data is dropped when the handler itself answers 500 or more. */
-  readonly dropsOnServerError: boolean;
   /** Serves the handler behind the bindings of all managers, the first one outermost. */
   serve(managers: readonly [SessionManager, ...SessionManager[]], handler: Handler): Promise<Served>;
 }

@@ -34,7 +34,6 @@ export function catching(
 function expressTarget(name: string, make: MakeExpress, adopt: (handler: typeof catching) => typeof catching): Target {
   return {
     name,
-    dropsOnServerError: true,
     serve(managers, handler) {
       const app = make();
       const reported: unknown[] = [];

@@ -155,13 +155,11 @@ async function send(answer: Response, response: AnyResponse): Promise<void> {
 
 export const fetchOverSockets: Target = {
   name: "Fetch on node:http",
-  dropsOnServerError: true,
   serve: (managers, handler) => serveFetch(fetchHandler(managers, handler)),
 };
 
 export const fetchDirectly: Target = {
   name: "Fetch",
-  dropsOnServerError: true,
   async serve(managers, handler) {
     const wrapped = fetchHandler(managers, handler);
     return { ask: (question) => askDirectly(wrapped, question), reported: [], async close() {} };

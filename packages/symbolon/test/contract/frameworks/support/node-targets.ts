@@ -100,7 +100,6 @@ function bodyOf(response: AnyResponse): BodyStream {
 function nodeTarget(name: string, serveOver: typeof serveHttp1): Target {
   return {
     name,
-    dropsOnServerError: false,
     serve(managers, handler: Handler) {
       const reported: unknown[] = [];
       const listener = nodeListener(
