@@ -14,6 +14,7 @@ import { messageOf, StartError } from "./start-error.ts";
 const HOST = "127.0.0.1";
 /** How long requests in flight may take to finish once the application is told to stop. */
 const GRACE_MS = 2000;
+const PARENT_CHECK_MS = 200;
 
 try {
   await start(readSettings(process.env));
@@ -74,10 +75,10 @@ function portProblem(error: NodeJS.ErrnoException, port: number): string {
 /** Stops accepting, lets requests finish, and closes the database last. A second signal changes nothing. */
 function stopOnSignals(server: Server, embedded: EmbeddedStore, closeSessions: () => Promise<void>): void {
   let isStopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
+  const stop = (reason: string): void => {
     if (isStopping) return;
     isStopping = true;
-    console.log(`${signal}: stopping`);
+    console.log(`${reason}: stopping`);
     server.close(() => {
       closeSessions().then(
         () => {
@@ -95,4 +96,13 @@ function stopOnSignals(server: Server, embedded: EmbeddedStore, closeSessions: (
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
+  if (process.env["npm_lifecycle_event"] !== undefined) whenOrphaned(() => stop("npm has ended"));
+}
+
+/** npm hands SIGTERM to a shell that does not pass it on: the shell's end is all that arrives here. */
+function whenOrphaned(then: () => void): void {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) then();
+  }, PARENT_CHECK_MS).unref();
 }
