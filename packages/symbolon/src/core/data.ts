@@ -84,6 +84,8 @@ class Walk {
       if (value[index] === undefined) this.#refuse(index, "is undefined, which JSON arrays cannot hold; use null");
       this.#child(index, value[index], depth);
     }
+    // As the matches of a regular expression have: JSON would drop them.
+    if (Object.keys(value).length > value.length) this.#refuse(null, "is a list with names in it; store an object");
   }
 
   #child(key: string | number, value: unknown, depth: number): void {

@@ -91,7 +91,7 @@ export interface UpdateOptions<Data extends object> {
   readonly roles?: readonly string[];
   readonly extra?: Readonly<Record<string, unknown>>;
   /** Changes the data; only where `seal` is `server`, because split data needs the token. Runs again after a conflict. */
-  readonly data?: (data: Data) => void;
+  readonly data?: (data: Data) => void | Promise<void>;
 }
 
 /** What `inspect` finds. */
@@ -373,11 +373,11 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return userId;
   }
 
-  #changeData(
+  async #changeData(
     current: Snapshot,
     envelope: Envelope,
-    change: (data: Data) => void,
-  ): { envelope: Envelope; data: Buffer } {
+    change: (data: Data) => void | Promise<void>,
+  ): Promise<{ envelope: Envelope; data: Buffer }> {
     const { vault, codec, options } = this.#engine;
     if ((envelope.wrap?.seal ?? options.seal) !== "server") {
       throw new NotSupportedError(
@@ -386,7 +386,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     }
     const opened = vault.openData(current, null);
     const data = opened === null ? codec.initial() : codec.load(opened.text);
-    change(data as Data);
+    await change(data as Data);
     codec.checkSchema(data);
     const known = { key: opened?.key ?? null, secret: null, seal: "server" as const };
     return vault.sealData(current.record.lookup, envelope, codec.encode(data), known);

@@ -124,6 +124,11 @@ describe("inspect", () => {
   });
 });
 
+async function slowlyCountUp(data: Record<string, unknown>): Promise<void> {
+  await Promise.resolve();
+  data["n"] = Number(data["n"]) + 1;
+}
+
 describe("get and update by handle", () => {
   it("change roles and extra of a session without its token, for the next request to see", async () => {
     const sessions = manager();
@@ -132,6 +137,14 @@ describe("get and update by handle", () => {
     expect(await sessions.update("user-1", id, { extra: { y: 2 } })).toBe("saved");
     expect(await sessions.get("user-1", id)).toMatchObject({ id, roles: ["b"], extra: { y: 2 }, current: false });
     expect(await sessions.validate(token)).toMatchObject({ roles: ["b"], extra: { y: 2 }, data: { n: 1 } });
+  });
+
+  it("change data without its token where the server's key opens it, and wait for the change", async () => {
+    const sessions = manager({ seal: "server" });
+    const { token, id } = await sessions.create({ userId: "user-1", data: { n: 0 } });
+    await Promise.all(Array.from({ length: 20 }, () => sessions.update("user-1", id, { data: slowlyCountUp })));
+    expect((await sessions.validate(token))?.data).toEqual({ n: 20 });
+    await expect(manager().update("user-1", id, { data: slowlyCountUp })).resolves.toBe("gone");
   });
 
   it("answer another user's handle exactly as an unknown one", async () => {

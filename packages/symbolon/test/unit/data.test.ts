@@ -61,6 +61,12 @@ describe("what JSON cannot hold", () => {
     expect(encodeData({ a: undefined, b: 1 }, WIDE)).toBe('{"b":1}');
   });
 
+  it("is refused where a list has names in it, which JSON would drop", () => {
+    expect(refusalOf({ found: "abc".match(/b/) })).toMatchObject({ code: INVALID, path: "found" });
+    const list = Object.assign([1], { toJSON: "x" });
+    expect(refusalOf({ deep: [list] })).toMatchObject({ code: INVALID, path: "deep[0]" });
+  });
+
   it("is refused as the data itself", () => {
     for (const data of [null, undefined, [], "x", 1, new Map(), new Cart(), () => 1]) {
       expect(refusalOf(data)).toMatchObject({ code: INVALID, path: "" });
