@@ -162,7 +162,7 @@ describe("keys that are refused", () => {
 describe("the index key", () => {
   it("must be named once there are two keys, and says what to write", () => {
     const options = { store: memoryStore(), keys: [NEW, OLD] };
-    expect(() => createSessionManager(options)).toThrowError(/^indexKey: required once there are two keys/);
+    expect(() => createSessionManager(options)).toThrowError(/^indexKey: required with two keys/);
   });
 
   it("keeps a user's sessions together over every change of keys", async () => {

@@ -2,7 +2,6 @@ import { createHmac, createHash, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { deriveKey, digestBytes, digestText, hmac, macKey } from "../../src/crypto/derive.ts";
 import { createIndexKeys, createKeyring, generateKey } from "../../src/crypto/keyring.ts";
-import { fillPublicRandom } from "../../src/crypto/random.ts";
 import { open, seal, SEAL_OVERHEAD } from "../../src/crypto/seal.ts";
 import { KeyError } from "../../src/errors.ts";
 
@@ -79,13 +78,10 @@ describe("seal and open", () => {
   it("never use a nonce twice, in 100 000 seals", () => {
     const nonces = new Set<string>();
     for (let round = 0; round < 100_000; round++) {
-      const nonce = Buffer.alloc(12);
-      fillPublicRandom(nonce, 0, 12);
-      nonces.add(nonce.toString("latin1"));
+      const sealed = seal(key, header, "context", "same");
+      nonces.add(sealed.toString("latin1", header.length, header.length + 12));
     }
     expect(nonces.size).toBe(100_000);
-    const sealed = Array.from({ length: 1000 }, () => seal(key, header, "context", "same").toString("hex"));
-    expect(new Set(sealed).size).toBe(1000);
   });
 });
 
@@ -149,7 +145,7 @@ describe("keys", () => {
   it("are refused when one is listed twice, in whatever spelling", () => {
     const bytes = randomBytes(32);
     const twice = [bytes.toString("base64url"), bytes.toString("hex")];
-    expect(() => createKeyring(twice)).toThrowError(/^keys\[1\]: the same key/);
+    expect(() => createKeyring(twice)).toThrowError(/^keys\[1\]: has the id of a key before it/);
   });
 
   it.each([[undefined], [null], ["text"], [[]]])("are needed: %j is no list of them", (keys) => {
