@@ -23,6 +23,25 @@ export interface RunningApp {
   stop(signal?: NodeJS.Signals): Promise<EndedProcess>;
 }
 
+/**
+ * Starts the application as npm does, below a shell; ends the shell as soon as the application has printed its address,
+ * and answers what it printed until its own end.
+ */
+export async function endShellOf(env: AppEnvironment): Promise<string> {
+  const shell = spawn("sh", ["-c", `"${process.execPath}" "${MAIN}"; true`], {
+    env: { PATH: process.env["PATH"], npm_lifecycle_event: "start", ...env },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  let stdout = "";
+  shell.stdout.setEncoding("utf8").on("data", (text: string) => {
+    if (!stdout.includes("address") && (stdout + text).includes("address")) shell.kill("SIGTERM");
+    stdout += text;
+  });
+  // The pipe is closed once the application, too, has let go of it.
+  await once(shell.stdout, "close");
+  return stdout;
+}
+
 /** Runs the application where it is expected to end by itself. */
 export async function runApp(env: AppEnvironment): Promise<EndedProcess> {
   const { ended, child } = launch(env);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateKey } from "symbolon";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type AppEnvironment, freePort, runApp, startApp } from "./app-process.ts";
+import { type AppEnvironment, endShellOf, freePort, runApp, startApp } from "./app-process.ts";
 
 let root: string;
 let folders = 0;
@@ -164,6 +164,11 @@ describe("The example application", () => {
     const { code, stdout } = await app.stop(signal);
     expect(stdout).toMatch(/stopping\nStopped\.\n$/);
     expect(code).toBe(0);
+  });
+
+  test.skipIf(process.platform === "win32")("ends with the shell that npm started it in (POSIX only)", async () => {
+    const stdout = await endShellOf({ PORT: "0", SYMBOLON_DATA: newPath() });
+    expect(stdout).toMatch(/npm has ended: stopping\nStopped\.\n$/);
   });
 
   test("tells where its store is, its address, and how to stop it", async () => {
