@@ -1,6 +1,6 @@
 /** The routes: what each does with the session. */
 import { randomUUID } from "node:crypto";
-import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from "express";
+import express, { type ErrorRequestHandler, type Express, type Response } from "express";
 import type { Session, SessionManager } from "symbolon";
 import { expressSession, refusalOf, sessionOf } from "symbolon/frameworks/express";
 import type { Html } from "./html.ts";
@@ -62,9 +62,10 @@ export function createApp(sessions: SessionManager<Visit>, scheme: "http" | "htt
   app.get("/about", (_request, response) => sendPage(response, aboutPage()));
   app.get("/ended", (_request, response) => sendPage(response, endedPage()));
 
-  const ownForm: RequestHandler[] = [requireSameOrigin(scheme), express.urlencoded({ extended: false, limit: "8kb" })];
+  const ownPage = requireSameOrigin(scheme);
+  const form = express.urlencoded({ extended: false, limit: "8kb" });
 
-  app.post("/notes", ownForm, async (request, response) => {
+  app.post("/notes", ownPage, form, async (request, response) => {
     const session = sessionOf(request, sessions);
     const typed = textOf(request.body);
     const problem = problemOf(typed, session);
@@ -80,7 +81,7 @@ export function createApp(sessions: SessionManager<Visit>, scheme: "http" | "htt
     return response.redirect(303, "/#notes");
   });
 
-  app.post("/end", ownForm, async (request, response) => {
+  app.post("/end", ownPage, form, async (request, response) => {
     await sessionOf(request, sessions).logout();
     response.redirect(303, "/ended");
   });
