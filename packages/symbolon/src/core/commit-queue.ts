@@ -34,7 +34,7 @@ export class CommitQueue {
     task: (from: Snapshot) => Promise<R>,
     own: () => Tail,
   ): Promise<R> {
-    await before?.done.catch(() => undefined);
+    if (before !== undefined) await before.done.catch(() => undefined);
     const newest = newer(start, before?.latest ?? null);
     const result = await task(newest);
     own().latest = newer(result.snapshot, newest);

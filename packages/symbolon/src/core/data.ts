@@ -28,7 +28,7 @@ export function encodeData(data: unknown, bounds: Bounds): string {
   const text = JSON.stringify(data);
   if (text.length > bounds.bytes || (text.length * 3 > bounds.bytes && Buffer.byteLength(text) > bounds.bytes)) {
     throw new DataTooLargeError(
-      `Session data is over ${bounds.bytes} bytes. Keep large values in your database and their ids in the session, or raise bounds.bytes.`,
+      `Session data is over ${bounds.bytes} bytes: keep large values elsewhere, or raise bounds.bytes.`,
     );
   }
   return text;
@@ -40,7 +40,7 @@ export function decodeData(text: string, bounds: Bounds): JsonObject | null {
   try {
     const data: unknown = JSON.parse(text);
     checkData(data, bounds);
-    return data as JsonObject;
+    return data;
   } catch {
     return null;
   }

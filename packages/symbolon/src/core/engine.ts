@@ -232,7 +232,7 @@ export class Engine {
       if (await this.#wasApplied(record, error)) return;
       throw error;
     }
-    throw new RecordCorruptError("The store says that a fresh 128-bit id is taken; is the random source broken?");
+    throw new RecordCorruptError("The store has a record under a fresh random id.");
   }
 
   /**
@@ -244,7 +244,8 @@ export class Engine {
       let current = from;
       for (let round = 0; round < MAX_ROUNDS; round++) {
         if (isExpired(current.envelope, this.now())) return { status: "gone", snapshot: current };
-        const change = await step(current);
+        const worked = step(current);
+        const change = worked instanceof Promise ? await worked : worked;
         if (change === null) return { status: "unchanged", snapshot: current };
         // The step may have taken long.
         if (isExpired(current.envelope, this.now())) return { status: "gone", snapshot: current };
@@ -256,7 +257,7 @@ export class Engine {
         current = newer;
         await backOff(round);
       }
-      throw new ConflictError(`The session was changed by others ${MAX_ROUNDS} times in a row; try again later.`);
+      throw new ConflictError(`Others changed the session ${MAX_ROUNDS} times in a row; try again.`);
     });
   }
 

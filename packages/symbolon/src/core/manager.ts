@@ -380,9 +380,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   ): Promise<{ envelope: Envelope; data: Buffer }> {
     const { vault, codec, options } = this.#engine;
     if ((envelope.wrap?.seal ?? options.seal) !== "server") {
-      throw new NotSupportedError(
-        "update.data: the data of a split session opens only with its token; see seal: 'server'.",
-      );
+      throw new NotSupportedError("update.data: opens without a token only with seal: 'server'.");
     }
     const opened = vault.openData(current, null);
     const data = opened === null ? codec.initial() : codec.load(opened.text);
@@ -420,7 +418,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
 
   #ending(reason = "revoked"): Ending {
     if (typeof reason !== "string" || !/^[\w .:/-]{1,100}$/.test(reason)) {
-      throw new OptionsError("reason: use 1 to 100 letters, digits, spaces or '.:/_-'; it is stored in the clear.");
+      throw new OptionsError("reason: use 1 to 100 letters, digits, spaces or '.:/_-'.");
     }
     return { reason, at: this.#engine.now() };
   }
@@ -513,11 +511,10 @@ function checkExtra(extra: unknown, bounds: Bounds): Readonly<Record<string, unk
 
 function checkDevice(device: Device): Device {
   refuseUnknown(device, ["name", "userAgent", "ip"], "device.");
-  for (const value of Object.values(device)) {
-    if (typeof value !== "string") throw new OptionsError("device: name, userAgent and ip are texts.");
+  if (Object.values(device).some((value) => typeof value !== "string")) {
+    throw new OptionsError("device: name, userAgent and ip are texts.");
   }
-  const clip = (text: string): string => text.slice(0, 512);
-  return Object.fromEntries(Object.entries(device).map(([name, text]) => [name, clip(text as string)]));
+  return Object.fromEntries(Object.entries(device).map(([name, text]: [string, string]) => [name, text.slice(0, 512)]));
 }
 
 function checkCursor(cursor: string | null): string | null {

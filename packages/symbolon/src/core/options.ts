@@ -121,7 +121,7 @@ const NAMES = {
 export function resolveOptions<Data extends object>(options: SessionManagerOptions<Data>): ResolvedOptions {
   refuseUnknown(options, Object.keys(NAMES), "");
   if (typeof options.store?.read !== "function" || typeof options.store.update !== "function") {
-    throw new OptionsError("store: pass a store, for example memoryStore() from 'symbolon/stores/memory'.");
+    throw new OptionsError("store: pass a store such as memoryStore().");
   }
   const { idle, absolute, remember, touchEvery } = options.lifetime ?? {};
   refuseUnknown(options.lifetime ?? {}, ["idle", "absolute", "remember", "touchEvery"], "lifetime.");
@@ -154,7 +154,7 @@ export function resolveLifetime(asked: Lifetime, fallback: ResolvedLifetime, nam
   const absolute = asked.absolute === undefined ? undefined : parseDuration(asked.absolute, `${name}.absolute`);
   const idle = asked.idle === undefined ? undefined : parseDuration(asked.idle, `${name}.idle`);
   if (idle !== undefined && absolute !== undefined && idle > absolute) {
-    throw new OptionsError(`${name}: idle is longer than absolute, so it would never apply; make it shorter.`);
+    throw new OptionsError(`${name}: idle must not be longer than absolute.`);
   }
   const end = absolute ?? Math.max(fallback.absolute, idle ?? 0);
   return { idle: Math.min(idle ?? fallback.idle, end), absolute: end };
@@ -173,9 +173,7 @@ function resolveTouchEvery(value: Duration | undefined, idle: number): number {
   if (value === undefined) return idle / 10;
   const touchEvery = parseDuration(value, "lifetime.touchEvery");
   if (touchEvery > idle / 10) {
-    throw new OptionsError(
-      "lifetime.touchEvery: at most a tenth of lifetime.idle, or sessions in use would end early.",
-    );
+    throw new OptionsError("lifetime.touchEvery: at most a tenth of lifetime.idle.");
   }
   return touchEvery;
 }
@@ -192,15 +190,13 @@ function resolveBounds(bounds: Partial<Bounds>): Bounds {
 function checkTrustProxy(value: unknown): boolean | readonly string[] {
   if (typeof value === "boolean") return value;
   if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return Object.freeze([...value]);
-  throw new OptionsError("trustProxy: write true, false, or a list of addresses and networks such as ['10.0.0.0/8'].");
+  throw new OptionsError("trustProxy: write true, false, or a list such as ['10.0.0.0/8'].");
 }
 
 function checkDevelopment(development: boolean): boolean {
   if (!development) return false;
   if (process.env["NODE_ENV"] === "production") {
-    throw new OptionsError(
-      "development: cookies without Secure are refused when NODE_ENV is production; remove it (R-225).",
-    );
+    throw new OptionsError("development: refused when NODE_ENV is production.");
   }
   return true;
 }
@@ -208,7 +204,7 @@ function checkDevelopment(development: boolean): boolean {
 /** Said once a manager is made with it: where the options are refused there is nothing to warn of. */
 export function warnDevelopment(): void {
   process.emitWarning(
-    "development: true sends session cookies over plain http, on loopback only. Do not deploy it.",
+    "development: true sends cookies over plain http, on loopback only. Do not deploy it.",
     "SymbolonWarning",
   );
 }
@@ -217,7 +213,7 @@ function checkSchema(schema: Partial<StandardSchemaV1> | null | undefined): Stan
   if (schema === undefined) return null;
   const standard = schema?.["~standard"];
   if (typeof standard?.validate === "function") return schema as StandardSchemaV1;
-  throw new OptionsError("schema: pass a Standard Schema, as zod, valibot and arktype make them.");
+  throw new OptionsError("schema: pass a Standard Schema, as of zod or valibot.");
 }
 
 function checkClock(clock: Clock): Clock {

@@ -10,7 +10,7 @@
  */
 import { digestText, hmac } from "../crypto/derive.ts";
 import type { IndexKeys, Key, Keyring } from "../crypto/keyring.ts";
-import { fillPublicRandom, secretBytes } from "../crypto/random.ts";
+import { publicRandom, secretBytes } from "../crypto/random.ts";
 import { open, seal } from "../crypto/seal.ts";
 import { ConflictError, DataTooLargeError } from "../errors.ts";
 import { deadlineOf, type Times } from "./lifetime.ts";
@@ -63,6 +63,14 @@ export interface Snapshot {
   readonly record: StoredRecord;
   readonly envelope: Envelope;
   readonly verifier: Buffer;
+  /** What sealed the envelope, kept for the next version. */
+  readonly key: RecordSealKey;
+}
+
+/** The envelope key of one record under one server key. */
+interface RecordSealKey {
+  readonly server: Key;
+  readonly bytes: Buffer;
 }
 
 /** What a write replaces. */
@@ -127,11 +135,12 @@ export class Vault {
     if (record.lookup !== lookup || sealed.length < ENVELOPE_HEADER || sealed[0] !== FORMAT) return null;
     const key = this.#ring.byId.get(sealed.readUInt16BE(1));
     if (key === undefined) return null;
-    const text = open(this.#envelopeKey(key, lookup), ENVELOPE_HEADER, this.#contextOf(record), sealed);
+    const sealKey = this.#sealKey(key, lookup);
+    const text = open(sealKey.bytes, ENVELOPE_HEADER, this.#contextOf(record), sealed);
     const envelope = text === null ? null : parseEnvelope(text);
     if (envelope === null || !dataBelongs(envelope, record.data)) return null;
     if (envelope.wrap !== null && !this.#ring.byId.has(envelope.wrap.keyId)) return null;
-    return { record, envelope, verifier: Buffer.from(envelope.verifier, "base64url") };
+    return { record, envelope, verifier: Buffer.from(envelope.verifier, "base64url"), key: sealKey };
   }
 
   /** Whether a record is byte for byte the one that was opened before. */
@@ -150,14 +159,19 @@ export class Vault {
   /** Seals a new session's first record. */
   sealFirst(key: RecordKey, owner: string | null, envelope: Envelope, data: Uint8Array | null): Snapshot {
     const tenant = envelope.tenant === null ? null : this.tenantOf(envelope.tenant);
-    return this.#seal({ ...key, owner, tenant, createdAt: envelope.createdAt, version: 1 }, envelope, data);
+    return this.#seal({ ...key, owner, tenant, createdAt: envelope.createdAt, version: 1 }, envelope, data, null);
   }
 
   /** Seals the next version of a record. */
   sealNext(snapshot: Snapshot, change: SnapshotChange): Snapshot {
     const { space, route, lookup, owner, tenant, createdAt, version } = snapshot.record;
     const data = change.data === undefined ? snapshot.record.data : change.data;
-    return this.#seal({ space, route, lookup, owner, tenant, createdAt, version: version + 1 }, change.envelope, data);
+    return this.#seal(
+      { space, route, lookup, owner, tenant, createdAt, version: version + 1 },
+      change.envelope,
+      data,
+      snapshot.key,
+    );
   }
 
   /** Opens the data of a snapshot; null when it has none. `secret` is the token's, null without a token. */
@@ -186,11 +200,11 @@ export class Vault {
     known: { readonly key: Buffer | null; readonly secret: Buffer | null; readonly seal: "split" | "server" },
   ): { envelope: Envelope; data: Buffer; key: Buffer } {
     const dataVersion = envelope.dataVersion + 1;
-    const fresh = known.key === null || envelope.wrap === null || dataVersion % VERSIONS_PER_DATA_KEY === 0;
-    const key = fresh ? secretBytes(32) : (known.key as Buffer);
-    const wrap = fresh
-      ? this.#wrap(lookup, envelope.generation, envelope.wrap?.seal ?? known.seal, key, known.secret)
-      : envelope.wrap;
+    const isWornOut = envelope.wrap === null || dataVersion % VERSIONS_PER_DATA_KEY === 0;
+    const kept = isWornOut ? null : known.key;
+    const key = kept ?? secretBytes(32);
+    const mode = envelope.wrap?.seal ?? known.seal;
+    const wrap = kept === null ? this.#wrap(lookup, envelope.generation, mode, key, known.secret) : envelope.wrap;
     const data = seal(key, DATA_HEADER, dataContext(lookup, dataVersion), text);
     const sealed: Envelope = { ...envelope, wrap, dataVersion, dataDigest: digestText(data) };
     this.#dataKeys.set(sealed, key);
@@ -209,25 +223,28 @@ export class Vault {
     hints: Omit<StoredRecord, "envelope" | "data" | "touchedAt" | "deadline">,
     envelope: Envelope,
     data: Uint8Array | null,
+    used: RecordSealKey | null,
   ): Snapshot {
     const text = JSON.stringify(envelope);
-    if (Buffer.byteLength(text) > MAX_ENVELOPE) {
+    if (text.length * 3 > MAX_ENVELOPE && Buffer.byteLength(text) > MAX_ENVELOPE) {
       throw new DataTooLargeError(`Roles, extra and device of a session are over ${MAX_ENVELOPE} bytes in all.`);
     }
     const key = this.#ring.primary;
+    const sealKey = used?.server === key ? used : this.#sealKey(key, hints.lookup);
     const header = Buffer.from([FORMAT, key.id >> 8, key.id & 0xff]);
     const record: StoredRecord = {
       ...hints,
       touchedAt: envelope.lastSeenAt,
       deadline: deadlineOf(envelope),
-      envelope: seal(this.#envelopeKey(key, hints.lookup), header, this.#contextOf(hints), text),
+      envelope: seal(sealKey.bytes, header, this.#contextOf(hints), text),
       data,
     };
-    return { record, envelope: frozen(envelope), verifier: Buffer.from(envelope.verifier, "base64url") };
+    const verifier = Buffer.from(envelope.verifier, "base64url");
+    return { record, envelope: shared(envelope), verifier, key: sealKey };
   }
 
-  #envelopeKey(key: Key, lookup: string): Buffer {
-    return hmac(key.envelope, Buffer.from(this.space + lookup, "latin1"));
+  #sealKey(key: Key, lookup: string): RecordSealKey {
+    return { server: key, bytes: hmac(key.envelope, Buffer.from(this.space + lookup, "latin1")) };
   }
 
   /** Where an envelope belongs; every part has one alphabet and no part can hold the separator. */
@@ -237,8 +254,7 @@ export class Vault {
   }
 
   #wrap(lookup: string, generation: number, mode: "split" | "server", key: Buffer, secret: Buffer | null): WrappedKey {
-    const salt = Buffer.allocUnsafe(16);
-    fillPublicRandom(salt, 0, 16);
+    const salt = publicRandom(16);
     const server = this.#ring.primary;
     const pad = padOf(server, lookup, generation, mode, salt, secret);
     if (pad === null) throw replacedError();
@@ -280,14 +296,21 @@ function dataContext(lookup: string, dataVersion: number): string {
 function parseEnvelope(text: string): Envelope | null {
   const envelope = JSON.parse(text) as Envelope;
   const times = [envelope.createdAt, envelope.lastSeenAt, envelope.idle, envelope.absoluteAt];
-  return times.every(Number.isSafeInteger) && typeof envelope.verifier === "string" ? frozen(envelope) : null;
+  return times.every(Number.isSafeInteger) && typeof envelope.verifier === "string" ? shared(envelope) : null;
 }
 
 /** Requests share opened envelopes: a role that one of them pushed into the list must not reach another. */
-function frozen<T>(value: T): T {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
-  Object.values(value).forEach(frozen);
-  return Object.freeze(value);
+function shared(envelope: Envelope): Envelope {
+  freeze(envelope.roles);
+  freeze(envelope.extra);
+  freeze(envelope.device);
+  return envelope;
+}
+
+function freeze(value: unknown): void {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return;
+  Object.values(value).forEach(freeze);
+  Object.freeze(value);
 }
 
 function dataBelongs(envelope: Envelope, data: Uint8Array | null): boolean {
@@ -311,9 +334,7 @@ function xor(a: Buffer, b: Buffer): Buffer {
 
 /** Split data is sealed for one token, and this one is no longer the session's. */
 export function replacedError(): ConflictError {
-  return new ConflictError(
-    "Another token has replaced this one while the request ran, and the session's data opens only with that; try again with it.",
-  );
+  return new ConflictError("Another token replaced this one meanwhile; try again with it.");
 }
 
 /** The changeable part of a snapshot, as a store's update takes it. */

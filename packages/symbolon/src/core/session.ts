@@ -401,27 +401,47 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   async #write(start: Snapshot, intent: Intent): Promise<SaveResult> {
     let next: NextData | null = null;
-    const outcome = await this.#engine.write(start, async (current) => {
-      next = await this.#nextData(current, intent);
-      return this.#nextRecord(current, next, intent.shortenedTo);
+    const outcome = await this.#engine.write(start, (current) => {
+      const finish = (data: NextData | null): SnapshotChange | null => {
+        next = data;
+        return this.#nextRecord(current, data, intent.shortenedTo);
+      };
+      // Without a function to wait for, the write is worked out at once.
+      if (intent.change === null) return finish(this.#nextData(current, intent));
+      return this.#updatedData(current, intent, intent.change).then(finish);
     });
     return this.#settle(outcome, intent, (next as NextData | null)?.text ?? null);
   }
 
   /** The data to stand on top of `current`; null when this write is not about data. */
-  async #nextData(current: Snapshot, intent: Intent): Promise<NextData | null> {
-    const { mine, change } = intent;
-    if (mine === null && change === null) return null;
+  #nextData(current: Snapshot, intent: Intent): NextData | null {
+    if (intent.mine === null) return null;
+    if (current.envelope.dataVersion === intent.baseVersion) return { text: intent.mine, differs: true };
+    const { stored, draft } = this.#replayOn(current, intent);
+    return this.#finished(draft, stored);
+  }
+
+  /** The same with a function that changes the data. */
+  async #updatedData(current: Snapshot, intent: Intent, change: DataChange): Promise<NextData> {
+    const { stored, draft } = this.#replayOn(current, intent);
+    await change(draft);
+    return this.#finished(draft, stored);
+  }
+
+  /** The stored data, and a copy of it with what this request changed. */
+  #replayOn(current: Snapshot, { mine, baseline, baseVersion }: Intent): { stored: string | null; draft: JsonObject } {
     const { codec, options } = this.#engine;
-    const isNewest = current.envelope.dataVersion === intent.baseVersion;
-    if (mine !== null && !isNewest && options.strict) {
+    if (mine !== null && options.strict && current.envelope.dataVersion !== baseVersion) {
       throw new ConflictError("The session's data was changed by another request since this one read it.");
     }
-    if (mine !== null && change === null && isNewest) return { text: mine, differs: true };
     const stored = this.#openStored(current);
     const draft = stored === null ? codec.initial() : codec.load(stored);
-    if (mine !== null) applyChanges(draft, findChanges(codec.parse(intent.baseline), codec.parse(mine)));
-    if (change !== null) await change(draft);
+    if (mine !== null) applyChanges(draft, findChanges(codec.parse(baseline), codec.parse(mine)));
+    return { stored, draft };
+  }
+
+  #finished(draft: JsonObject, stored: string | null): NextData {
+    const { codec } = this.#engine;
     codec.checkSchema(draft);
     const text = codec.encode(draft);
     return { text, differs: text !== stored };
@@ -490,9 +510,7 @@ export class Session<Data extends object = Record<string, unknown>> {
 }
 
 function readOnlyError(): StoreUnavailableError {
-  return new StoreUnavailableError(
-    "The session could not be read, so it cannot be written: this request is read-only.",
-  );
+  return new StoreUnavailableError("The session could not be read, so it is read-only.");
 }
 
 /** What is stored for a visitor who is nobody yet. */

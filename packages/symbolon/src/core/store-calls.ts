@@ -5,7 +5,7 @@
  * The pause follows time-outs only: an error that comes back at once costs nothing to meet again, and asking is how
  * recovery is noticed.
  */
-import { isSymbolonError, NotSupportedError, StoreTimeoutError, StoreUnavailableError } from "../errors.ts";
+import { NotSupportedError, StoreTimeoutError, StoreUnavailableError, SymbolonError } from "../errors.ts";
 import type { Clock } from "./clock.ts";
 import type { EventHub } from "./events.ts";
 import type { OwnerIndex, Pruning, Store, StoreCall, TenantIndex } from "./store.ts";
@@ -67,7 +67,7 @@ export class StoreCalls {
     if (this.#pausedUntil !== 0) this.#refuseWhilePaused(method);
     const ability = (this.store as Partial<Askable>)[method] as ((...args: unknown[]) => unknown) | undefined;
     if (ability === undefined) {
-      throw new NotSupportedError(`This store cannot do '${method}'; docs/stores.md lists which store can do what.`);
+      throw new NotSupportedError(`This store cannot do '${method}'; see docs/stores.md.`);
     }
     const call = new Call(this.#clock.now());
     let answer: unknown;
@@ -103,9 +103,11 @@ export class StoreCalls {
   }
 
   #failed(method: string, error: unknown): Error {
-    const failure = isSymbolonError(error)
-      ? error
-      : new StoreUnavailableError(`The store failed at '${method}'; see the cause.`, { cause: error });
+    // A store may have been written against another copy of this package, whose classes are not ours.
+    const failure =
+      error instanceof SymbolonError
+        ? error
+        : new StoreUnavailableError(`The store failed at '${method}'; see the cause.`, { cause: error });
     this.#events.emit("store-failed", { method, error: failure });
     if (failure instanceof StoreTimeoutError) this.#countTimeout();
     else this.#resume();

@@ -42,23 +42,19 @@ export function createKeyring(keys: readonly (string | undefined)[]): Keyring {
   for (const [position, text] of keys.entries()) {
     const key = makeKey(parseKey(text, `keys[${position}]`));
     if (byId.has(key.id)) {
-      throw new KeyError(
-        `keys[${position}]: the same key, or one with the same id, is listed before. ${HOW_TO_MAKE_ONE}`,
-      );
+      throw new KeyError(`keys[${position}]: has the id of a key before it. ${HOW_TO_MAKE_ONE}`);
     }
     byId.set(key.id, key);
   }
   const [primary] = byId.values();
-  if (primary === undefined) throw new KeyError("keys: pass at least one key, newest first.");
+  if (primary === undefined) throw new KeyError("keys: pass at least one key.");
   return { primary, byId };
 }
 
 /** Makes the index keys: from `indexKey`, or from the only entry of `keys`. */
 export function createIndexKeys(indexKey: string | undefined, keys: readonly (string | undefined)[]): IndexKeys {
   if (indexKey === undefined && keys.length !== 1) {
-    throw new KeyError(
-      "indexKey: required once there are two keys. Set it to the first key this deployment ever used, and keep it.",
-    );
+    throw new KeyError("indexKey: required with two keys: the first key this deployment ever used.");
   }
   const root = indexKey === undefined ? parseKey(keys[0], "keys[0]") : parseKey(indexKey, "indexKey");
   return {

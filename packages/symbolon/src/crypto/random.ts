@@ -5,14 +5,14 @@ import { randomBytes, randomFillSync } from "node:crypto";
 const pool = Buffer.alloc(512);
 let used = pool.length;
 
-/** Writes fresh random bytes that need not be secret: nonces and salts, at most 32 at a time. */
-export function fillPublicRandom(target: Buffer, offset: number, length: number): void {
+/** Fresh random bytes that need not be secret: nonces and salts, at most 32 at a time. */
+export function publicRandom(length: number): Buffer {
   if (used + length > pool.length) {
     randomFillSync(pool);
     used = 0;
   }
-  pool.copy(target, offset, used, used + length);
   used += length;
+  return Buffer.from(pool.subarray(used - length, used));
 }
 
 /** Fresh secret bytes, asked for one by one so that no copy lingers in a pool. */

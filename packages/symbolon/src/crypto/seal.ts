@@ -7,7 +7,7 @@
  * sealed = header | nonce[12] | ciphertext | tag[16]; the header and the caller's context are associated data (R-062).
  */
 import { createCipheriv, createDecipheriv } from "node:crypto";
-import { fillPublicRandom } from "./random.ts";
+import { publicRandom } from "./random.ts";
 
 const ALGORITHM = "aes-256-gcm";
 const NONCE = 12;
@@ -19,17 +19,12 @@ export const SEAL_OVERHEAD: number = NONCE + TAG;
 
 /** Seals UTF-8 text; `context` says where the result belongs, and it opens nowhere else. */
 export function seal(key: Buffer, header: Buffer, context: string, text: string): Buffer {
-  const plain = Buffer.from(text, "utf8");
-  const sealed = Buffer.allocUnsafe(header.length + NONCE + plain.length + TAG);
-  header.copy(sealed);
-  fillPublicRandom(sealed, header.length, NONCE);
-  const start = header.length + NONCE;
-  const cipher = createCipheriv(ALGORITHM, key, sealed.subarray(header.length, start), TAG_LENGTH);
-  cipher.setAAD(associatedData(sealed.subarray(0, header.length), context));
-  cipher.update(plain).copy(sealed, start);
+  const nonce = publicRandom(NONCE);
+  const cipher = createCipheriv(ALGORITHM, key, nonce, TAG_LENGTH);
+  cipher.setAAD(associatedData(header, context));
+  const sealed = cipher.update(text, "utf8");
   cipher.final();
-  cipher.getAuthTag().copy(sealed, start + plain.length);
-  return sealed;
+  return Buffer.concat([header, nonce, sealed, cipher.getAuthTag()]);
 }
 
 /** Opens what `seal` made with the same key and context; null, and nothing else, when anything differs (R-064). */

@@ -80,9 +80,7 @@ function checkOptions(options: CookieOptions = {}): CookieOptions {
 function refuseWithoutHttps({ partitioned, sameSite }: CookieAttributes): void {
   const option = partitioned ? "cookie.partitioned" : sameSite === "None" ? "cookie.sameSite: 'None'" : undefined;
   if (option === undefined) return;
-  throw new OptionsError(
-    `${option} needs https, and development mode is plain http: leave it out there, or develop over https without development mode.`,
-  );
+  throw new OptionsError(`${option} needs https: leave it out in development mode.`);
 }
 
 /** A wrong option is one kind of error, whichever layer finds it. */

@@ -142,17 +142,17 @@ const LABEL = /^[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?$/;
 
 function checkName(name: string): void {
   if (typeof name !== "string" || !TOKEN.test(name)) {
-    refuse("A cookie name is one or more letters, digits or any of !#$%&'*+-.^_`|~ (an RFC 9110 token)");
+    refuse("A cookie name is an RFC 9110 token: letters, digits, - or _");
   }
   if (name.length > MAX_COOKIE_BYTES) refuse(`A cookie name is at most ${MAX_COOKIE_BYTES} octets long`);
 }
 
 function checkValue(value: string, room: number): void {
   if (typeof value !== "string" || !COOKIE_OCTETS.test(value)) {
-    refuse('A cookie value is printable ASCII without space, ", comma, semicolon or \\: encode it first, as base64url');
+    refuse('A cookie value is ASCII without space " , ; \\');
   }
   if (value.length > room) {
-    refuse(`Name and value of a cookie are at most ${MAX_COOKIE_BYTES} octets: keep the data in the store instead`);
+    refuse(`Name and value of a cookie are at most ${MAX_COOKIE_BYTES} octets`);
   }
 }
 
@@ -163,14 +163,14 @@ function checkAttributes({ path, domain, secure, sameSite, partitioned, priority
     );
   }
   if (domain !== undefined && !isDomain(domain)) {
-    refuse("A cookie domain is a host name such as example.com: no dot in front, no scheme, no port, no wildcard");
+    refuse("A cookie domain is a host name such as example.com");
   }
   if (!SAME_SITE.includes(sameSite)) refuse(`SameSite is one of ${SAME_SITE.join(", ")}`);
   if (priority !== undefined && !COOKIE_PRIORITY.includes(priority)) {
     refuse(`Priority is one of ${COOKIE_PRIORITY.join(", ")}`);
   }
-  if (sameSite === "None" && !secure) refuse("SameSite=None needs Secure: browsers drop the cookie otherwise");
-  if (partitioned && !secure) refuse("Partitioned needs Secure: browsers drop the cookie otherwise");
+  if (sameSite === "None" && !secure) refuse("SameSite=None needs Secure");
+  if (partitioned && !secure) refuse("Partitioned needs Secure");
 }
 
 /** A host name by RFC 1123 section 2.1. */
@@ -188,7 +188,7 @@ function checkPrefix(name: string, { path, domain, secure, httpOnly }: CookieAtt
   }
   if (http && !httpOnly) refuse("A cookie named __Http- or __Host-Http- needs HttpOnly");
   if (host && (path !== "/" || domain !== undefined)) {
-    refuse("A cookie named __Host- has the path / and no domain: name it __Secure- to give it either");
+    refuse("A cookie named __Host- has the path / and no domain");
   }
 }
 

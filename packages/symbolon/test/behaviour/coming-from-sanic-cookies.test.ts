@@ -97,12 +97,9 @@ describe("coming from sanic-cookies", () => {
     );
     const response = await both(requestWith(null));
     expect(await response.text()).toBe("true");
-    expect(
-      response.headers
-        .getSetCookie()
-        .map((value) => value.split("=")[0])
-        .toSorted(),
-    ).toEqual(["__Host-other", "__Host-sid"]);
+    const names = response.headers.getSetCookie().map((value) => value.split("=")[0]);
+    expect(new Set(names)).toEqual(new Set(["__Host-other", "__Host-sid"]));
+    expect(names).toHaveLength(2);
   });
 
   it("writes to all stores and reads from the first", async () => {

@@ -105,7 +105,7 @@ describe("the cookie carrier", () => {
   );
 
   it.each<[object, RegExp]>([
-    [{ name: 7 }, /cookie: A cookie name is one or more letters/],
+    [{ name: 7 }, /cookie: A cookie name is an RFC 9110 token/],
     [{ path: null }, /cookie: A cookie path starts with \//],
     [{ domain: ["example.com"] }, /cookie: A cookie domain is a host name such as example\.com/],
     [{ sameSite: "lax" }, /cookie: SameSite is one of Lax, Strict, None/],

@@ -89,12 +89,6 @@ export function guardResponse(
   let isEnded = false;
   let held: { readonly method: Method; readonly args: Arguments }[] = [];
 
-  const headersSent = headersSentReader(response);
-  Object.defineProperty(response, "headersSent", {
-    configurable: true,
-    get: () => phase === "committing" || headersSent(),
-  });
-
   /** Sends what was held back. The phase has changed before, since Node calls `writeHead` from within. */
   const replay = (): void => {
     const [first, ...later] = held;
@@ -123,14 +117,14 @@ export function guardResponse(
   /** Gives the answer up for that of the error; what was committed before stays, and so do its cookies. */
   const giveUp = (error: unknown): void => {
     held = [];
-    if (headersSent()) {
+    if (response.headersSent) {
       phase = "released";
       options.onCommitFailed(error);
       response.destroy(asError(error));
       return;
     }
     phase = "answering";
-    letLateHeadersPass(response, headersSent);
+    letLateHeadersPass(response);
     clearAnswer(response);
     opened.discard();
     addSessionHeaders(response, opened, opened.cookies());
@@ -161,7 +155,9 @@ export function guardResponse(
   const hold = (commit: Promise<string[]>, method: Method, args: Arguments): unknown => {
     phase = "committing";
     held.push({ method, args });
+    const restore = showHeadersAsSent(response);
     commit
+      .finally(restore)
       .then((cookies) => {
         addSessionHeaders(response, opened, cookies);
         phase = "streaming";
@@ -240,19 +236,21 @@ export function clearAnswer(response: NodeResponse): void {
  * Drops headers that come after the headers, instead of throwing: handler and error handler may both be answering, and
  * Express sets those of its error page from a callback, where nobody catches.
  */
-function letLateHeadersPass(response: NodeResponse, headersSent: () => boolean): void {
+function letLateHeadersPass(response: NodeResponse): void {
   const setHeader = response.setHeader.bind(response);
   const removeHeader = response.removeHeader.bind(response);
-  response.setHeader = (name, value) => (headersSent() ? response : setHeader(name, value));
-  response.removeHeader = (name) => (headersSent() ? undefined : removeHeader(name));
+  response.setHeader = (name, value) => (response.headersSent ? response : setHeader(name, value));
+  response.removeHeader = (name) => (response.headersSent ? undefined : removeHeader(name));
 }
 
-/** Reads through another guard of the same response, if there is one. */
-function headersSentReader(response: NodeResponse): () => boolean {
-  const own = Object.getOwnPropertyDescriptor(response, "headersSent");
-  if (own?.get !== undefined) return () => own.get?.call(response) === true;
-  const prototype = Object.getPrototypeOf(response) as object;
-  return () => Reflect.get(prototype, "headersSent", response) === true;
+/** While the headers are held back, the handler has to find them on their way. Answers how to stop that. */
+function showHeadersAsSent(response: NodeResponse): () => void {
+  const before = Object.getOwnPropertyDescriptor(response, "headersSent");
+  Object.defineProperty(response, "headersSent", { configurable: true, get: () => true });
+  return () => {
+    if (before === undefined) Reflect.deleteProperty(response, "headersSent");
+    else Object.defineProperty(response, "headersSent", before);
+  };
 }
 
 /** What Node takes for a status; it refuses others itself. */
