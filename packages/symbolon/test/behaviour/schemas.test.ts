@@ -88,7 +88,7 @@ describe("stored data of an older shape", () => {
     const { store, token, before } = await older();
     const session = await manager({ schema: strict }, store).validate(token);
     expect(session?.userId).toBe("user-1");
-    expect(() => session?.data).toThrowError(/fails the schema; pass upgrade to convert it/);
+    expect(() => session?.data).toThrowError(/fails the schema; .*upgrade/);
     expect((await before.validate(token))?.data).toEqual({ items: "tea,milk" });
     await session?.logout();
     expect(await before.validate(token)).toBeNull();
