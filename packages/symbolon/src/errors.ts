@@ -23,20 +23,17 @@ export type SymbolonErrorCode =
 const brand = Symbol.for("symbolon.error");
 
 /** The base of every error thrown by this package. */
-export class SymbolonError extends Error {
+export abstract class SymbolonError extends Error {
   /** What went wrong; stable across releases. */
-  readonly code: SymbolonErrorCode;
+  abstract readonly code: SymbolonErrorCode;
   /** The HTTP status a binding answers when the error reaches it. */
-  readonly status: number;
+  readonly status: number = 500;
   /** Whether the same call may succeed later without a change to the program. */
-  readonly retryable: boolean;
+  readonly retryable: boolean = false;
 
-  constructor(code: SymbolonErrorCode, status: number, retryable: boolean, message: string, options?: ErrorOptions) {
+  constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = new.target.name;
-    this.code = code;
-    this.status = status;
-    this.retryable = retryable;
     Object.defineProperty(this, brand, { value: true });
   }
 }
@@ -48,92 +45,72 @@ export function isSymbolonError(value: unknown): value is SymbolonError {
 
 /** An option is wrong. Thrown at construction, with a message that says what to write instead. */
 export class OptionsError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_OPTIONS_INVALID", 500, false, message);
-  }
+  override readonly code = "ERR_OPTIONS_INVALID";
 }
 
 /** A key is missing, too short, or not random. The message never shows the key. */
 export class KeyError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_KEY_INVALID", 500, false, message);
-  }
+  override readonly code = "ERR_KEY_INVALID";
 }
 
 /** A cookie cannot be written as asked (RFC 6265bis section 4.1, R-042, R-043). Thrown before any header is set. */
 export class CookieError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_COOKIE_INVALID", 500, false, message);
-  }
+  override readonly code = "ERR_COOKIE_INVALID";
 }
 
 /** Session data holds something that cannot be stored, or fails the application's schema. `path` says where. */
 export class DataInvalidError extends SymbolonError {
+  override readonly code = "ERR_DATA_INVALID";
   /** Where the value is, as `cart.items[3]`; empty for the root. */
   readonly path: string;
 
   constructor(path: string, message: string) {
-    super("ERR_DATA_INVALID", 500, false, message);
+    super(message);
     this.path = path;
   }
 }
 
 /** Session data is over one of the `bounds`. The stored session is unchanged. */
 export class DataTooLargeError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_DATA_TOO_LARGE", 413, false, message);
-  }
+  override readonly code = "ERR_DATA_TOO_LARGE";
+  override readonly status = 413;
 }
 
 /** A sealed part passed its integrity check but does not open; only a defect or a lost key leads here. */
 export class RecordCorruptError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_RECORD_CORRUPT", 500, false, message);
-  }
+  override readonly code = "ERR_RECORD_CORRUPT";
 }
 
 /** Another request changed the session's data first, and `conflicts: 'strict'` (or too many rounds) forbids a merge. */
 export class ConflictError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_CONFLICT", 409, true, message);
-  }
+  override readonly code = "ERR_CONFLICT";
+  override readonly status = 409;
+  override readonly retryable = true;
 }
 
 /** The store lacks the ability this call needs; docs/stores.md lists which store has which. */
 export class NotSupportedError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_NOT_SUPPORTED", 500, false, message);
-  }
+  override readonly code = "ERR_NOT_SUPPORTED";
 }
 
 /** The response headers have left, so a cookie can no longer be sent. */
 export class HeadersSentError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_HEADERS_SENT", 500, false, message);
-  }
+  override readonly code = "ERR_HEADERS_SENT";
 }
 
 /** `sessionOf(request)` found no session for this request, or more than one. */
 export class SessionMissingError extends SymbolonError {
-  constructor(message: string) {
-    super("ERR_SESSION_MISSING", 500, false, message);
-  }
+  override readonly code = "ERR_SESSION_MISSING";
 }
 
 /** The store did not do its work; `cause` is the client's own error. Bindings answer 503. */
 export class StoreUnavailableError extends SymbolonError {
-  constructor(
-    message: string,
-    options?: ErrorOptions,
-    code: "ERR_STORE_UNAVAILABLE" | "ERR_STORE_TIMEOUT" = "ERR_STORE_UNAVAILABLE",
-  ) {
-    super(code, 503, true, message, options);
-  }
+  override readonly code: "ERR_STORE_UNAVAILABLE" | "ERR_STORE_TIMEOUT" = "ERR_STORE_UNAVAILABLE";
+  override readonly status = 503;
+  override readonly retryable = true;
 }
 
 /** The store did not answer in time. A write may or may not have been applied. */
 export class StoreTimeoutError extends StoreUnavailableError {
-  constructor(message: string) {
-    super(message, undefined, "ERR_STORE_TIMEOUT");
-  }
+  override readonly code = "ERR_STORE_TIMEOUT";
 }

@@ -11,6 +11,12 @@ interface Tail {
  */
 export class CommitQueue {
   readonly #tails = new Map<string, Tail>();
+  readonly #waitMs: number;
+
+  /** `waitMs`: how long a commit waits for one before it, which may be stuck in the application's own function. */
+  constructor(waitMs: number) {
+    this.#waitMs = waitMs;
+  }
 
   /** Runs a commit after those before it; `task` gets the newest known snapshot and returns the one it wrote. */
   async run<R extends { readonly snapshot: Snapshot }>(
@@ -28,13 +34,20 @@ export class CommitQueue {
     }
   }
 
+  /** The queue only saves work: two writers at once are still kept apart by the conditional write. */
+  #patience(): Promise<void> {
+    return new Promise((resolve) => {
+      setTimeout(resolve, this.#waitMs).unref();
+    });
+  }
+
   async #after<R extends { readonly snapshot: Snapshot }>(
     before: Tail | undefined,
     start: Snapshot,
     task: (from: Snapshot) => Promise<R>,
     own: () => Tail,
   ): Promise<R> {
-    if (before !== undefined) await before.done.catch(() => undefined);
+    if (before !== undefined) await Promise.race([before.done.catch(() => undefined), this.#patience()]);
     const newest = newer(start, before?.latest ?? null);
     const result = await task(newest);
     own().latest = newer(result.snapshot, newest);

@@ -31,15 +31,14 @@ export class DataCodec {
    */
   load(text: string): JsonObject {
     const data = decodeData(text, this.#bounds);
-    if (data === null) throw new DataInvalidError("", "Stored session data is over the bounds in force now.");
+    if (data === null) throw new DataInvalidError("", "Stored session data is over the bounds.");
     if (this.#schema === null) return data;
-    const result = this.#validate(this.#schema, data);
-    if (result.issues === undefined) return result.value as JsonObject;
-    if (this.#upgrade === null)
-      throw refusal(result.issues, "Stored session data fails the schema; pass upgrade to convert it");
-    const upgraded = this.#validate(this.#schema, this.#upgrade(data));
-    if (upgraded.issues === undefined) return upgraded.value as JsonObject;
-    throw refusal(upgraded.issues, "Stored session data fails the schema after upgrade");
+    let result = this.#validate(this.#schema, data);
+    if (result.issues !== undefined && this.#upgrade !== null) {
+      result = this.#validate(this.#schema, this.#upgrade(data));
+    }
+    if (result.issues !== undefined) throw refusal(result.issues, "Stored session data fails the schema; see upgrade");
+    return result.value as JsonObject;
   }
 
   /** Reads text that this codec wrote a moment ago: already checked. */
@@ -64,7 +63,7 @@ export class DataCodec {
     if (result instanceof Promise) {
       // Somebody must own the promise's failure; its outcome is not used.
       result.catch(() => undefined);
-      throw new OptionsError("schema: must validate synchronously; session.data is a plain property.");
+      throw new OptionsError("schema: must validate synchronously.");
     }
     return result;
   }

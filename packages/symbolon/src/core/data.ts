@@ -27,9 +27,7 @@ export function encodeData(data: unknown, bounds: Bounds): string {
   checkData(data, bounds);
   const text = JSON.stringify(data);
   if (text.length > bounds.bytes || (text.length * 3 > bounds.bytes && Buffer.byteLength(text) > bounds.bytes)) {
-    throw new DataTooLargeError(
-      `Session data is over ${bounds.bytes} bytes: keep large values elsewhere, or raise bounds.bytes.`,
-    );
+    throw new DataTooLargeError(`Session data is over ${bounds.bytes} bytes; see bounds.bytes.`);
   }
   return text;
 }
@@ -81,11 +79,11 @@ class Walk {
   #array(value: readonly unknown[], depth: number): void {
     if (depth > this.#bounds.depth) this.#tooDeep();
     for (let index = 0; index < value.length; index++) {
-      if (value[index] === undefined) this.#refuse(index, "is undefined, which JSON arrays cannot hold; use null");
+      if (value[index] === undefined) this.#refuse(index, "is undefined; use null");
       this.#child(index, value[index], depth);
     }
     // As the matches of a regular expression have: JSON would drop them.
-    if (Object.keys(value).length > value.length) this.#refuse(null, "is a list with names in it; store an object");
+    if (Object.keys(value).length > value.length) this.#refuse(null, "is a list with names; store an object");
   }
 
   #child(key: string | number, value: unknown, depth: number): void {
@@ -112,9 +110,7 @@ class Walk {
   }
 
   #tooDeep(): never {
-    throw new DataTooLargeError(
-      `Session data is nested deeper than ${this.#bounds.depth} levels at ${formatPath(this.#path.slice(0, 4))}…; is it a cycle?`,
-    );
+    throw new DataTooLargeError(`Session data is nested deeper than ${this.#bounds.depth} levels; is it a cycle?`);
   }
 }
 
@@ -122,9 +118,6 @@ const SUBSTITUTE: Readonly<Record<string, string>> = {
   Date: "its toISOString() or getTime()",
   Map: "Object.fromEntries(map)",
   Set: "[...set]",
-  Uint8Array: "base64 text",
-  Buffer: "base64 text",
-  URL: "its href",
 };
 
 function nameOf(value: object): string {
@@ -136,9 +129,8 @@ function nameOf(value: object): string {
 function formatPath(path: readonly (string | number)[]): string {
   let text = "";
   for (const key of path) {
-    if (typeof key === "number") text += `[${key}]`;
-    else if (/^[A-Za-z_$][\w$]{0,60}$/.test(key)) text += text === "" ? key : `.${key}`;
-    else text += `[${JSON.stringify(key.slice(0, 60))}]`;
+    const isName = typeof key === "string" && /^[A-Za-z_$][\w$]{0,60}$/.test(key);
+    text += isName ? `${text && "."}${key}` : `[${JSON.stringify(key).slice(0, 60)}]`;
   }
   return text;
 }

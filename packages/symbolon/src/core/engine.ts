@@ -9,9 +9,9 @@ import { CommitQueue } from "./commit-queue.ts";
 import { DataCodec } from "./data-codec.ts";
 import { EventHub } from "./events.ts";
 import { isExpired, isTouchDue } from "./lifetime.ts";
-import type { ResolvedOptions } from "./options.ts";
+import type { ResolvedLifetime, ResolvedOptions } from "./options.ts";
 import { RecentMap } from "./recent-map.ts";
-import { changeOf, type Envelope, type Snapshot, type SnapshotChange, type Vault } from "./record.ts";
+import { changeOf, type Device, type Envelope, type Snapshot, type SnapshotChange, type Vault } from "./record.ts";
 import { StoreCalls } from "./store-calls.ts";
 import {
   type Awaitable,
@@ -64,10 +64,19 @@ export interface Outcome {
 /** Works out a write from the newest version; null when nothing needs to be written. */
 export type Step = (current: Snapshot) => Awaitable<SnapshotChange | null>;
 
-/** A session about to be stored for the first time. */
-export interface FirstRecord {
-  readonly envelope: Omit<Envelope, "id" | "generation" | "verifier" | "wrap" | "dataVersion" | "dataDigest">;
-  readonly dataText: string | null;
+/** What a session begins with; what is left out is as for a visitor who is nobody yet. */
+export interface Beginning {
+  readonly userId?: string;
+  readonly tenant?: string;
+  readonly roles?: readonly string[];
+  readonly extra?: Readonly<Record<string, unknown>>;
+  readonly device?: Device;
+  readonly remember?: boolean;
+  readonly lifetime?: ResolvedLifetime;
+  /** An end earlier than the lifetime's, in ms since the epoch. */
+  readonly endsAt?: number | null;
+  /** The data as text. */
+  readonly text?: string | null;
 }
 
 /** What is remembered of a token seen lately: no secret, only what it proved and what the store last held for it. */
@@ -91,13 +100,14 @@ export class Engine {
   readonly calls: StoreCalls;
   readonly codec: DataCodec;
   readonly #seen = new RecentMap<Seen>(TOKENS_REMEMBERED);
-  readonly #queue = new CommitQueue();
+  readonly #queue: CommitQueue;
 
   constructor(store: Store, options: ResolvedOptions, vault: Vault) {
     this.options = options;
     this.vault = vault;
     this.events = new EventHub(options.clock);
     this.codec = new DataCodec(options);
+    this.#queue = new CommitQueue(options.storeTimeout);
     this.calls = new StoreCalls(store, options.storeTimeout, options.clock, this.events);
   }
 
@@ -151,7 +161,8 @@ export class Engine {
   ): Awaitable<Opened> {
     // The ring may have changed while the store was asked; a removed key ends what is under it at once.
     if (!this.vault.ring.byId.has(claims.keyId)) return this.#refuse(name, "unknown-key");
-    if (found === null) return this.#refuse(name, "unknown");
+    // Also for a store that answers neither what it should nor an error.
+    if (typeof found !== "object" || found === null) return this.#refuse(name, "unknown");
     if (isTombstone(found)) {
       this.#seen.delete(name);
       return { ok: false, reason: "ended", ended: { reason: found.reason, at: found.endedAt } };
@@ -199,27 +210,38 @@ export class Engine {
   }
 
   /** Stores a new session under a fresh token. */
-  async create(first: FirstRecord): Promise<{ snapshot: Snapshot; token: MintedToken }> {
-    const { vault } = this;
-    const { userId } = first.envelope;
+  async create(beginning: Beginning): Promise<{ snapshot: Snapshot; token: MintedToken }> {
+    const { vault, options } = this;
+    const now = this.now();
+    const { userId = null, lifetime = options.lifetime, text = null } = beginning;
     const { route, owner } = userId === null ? { route: vault.randomRoute(), owner: null } : vault.ownerOf(userId);
     const token = mintToken("s1", vault.ring.primary, vault.space, route);
-    const key = { space: vault.space, route, lookup: token.lookup };
     const empty: Envelope = {
-      ...first.envelope,
       id: token.handle,
+      state: userId === null ? "anonymous" : "authenticated",
+      userId,
+      tenant: beginning.tenant ?? options.tenant,
+      roles: beginning.roles ?? [],
+      extra: beginning.extra ?? {},
+      device: beginning.device ?? null,
+      createdAt: now,
+      authenticatedAt: userId === null ? null : now,
+      lastSeenAt: now,
+      idle: lifetime.idle,
+      absoluteAt: Math.min(now + lifetime.absolute, beginning.endsAt ?? Number.POSITIVE_INFINITY),
+      remember: beginning.remember ?? false,
       generation: 1,
       verifier: token.verifier.toString("base64url"),
       wrap: null,
       dataVersion: 0,
       dataDigest: null,
     };
-    const known = { key: null, secret: token.secret, seal: this.options.seal };
-    const sealed = first.dataText === null ? null : vault.sealData(token.lookup, empty, first.dataText, known);
+    const known = { key: null, secret: token.secret, seal: options.seal };
+    const sealed = text === null ? null : vault.sealData(token.lookup, empty, text, known);
+    const key = { space: vault.space, route, lookup: token.lookup };
     const snapshot = vault.sealFirst(key, owner, sealed?.envelope ?? empty, sealed?.data ?? null);
     await this.#insert(snapshot);
-    const { id } = snapshot.envelope;
-    this.events.emit("created", { id, userId: snapshot.envelope.userId });
+    this.events.emit("created", { id: token.handle, userId });
     return { snapshot, token };
   }
 
@@ -232,7 +254,7 @@ export class Engine {
       if (await this.#wasApplied(record, error)) return;
       throw error;
     }
-    throw new RecordCorruptError("The store has a record under a fresh random id.");
+    throw new RecordCorruptError("A fresh random id is taken.");
   }
 
   /**
@@ -257,7 +279,7 @@ export class Engine {
         current = newer;
         await backOff(round);
       }
-      throw new ConflictError(`Others changed the session ${MAX_ROUNDS} times in a row; try again.`);
+      throw new ConflictError(`Others keep changing the session; try again.`);
     });
   }
 

@@ -82,12 +82,8 @@ export class EventHub {
       try {
         listener(event as never);
       } catch (error) {
-        process.emitWarning(`A listener of the session event '${type}' threw ${nameOf(error)}.`, "SymbolonWarning");
+        process.emitWarning(`A listener of '${type}' threw ${(error as Error)?.name}.`, "SymbolonWarning");
       }
     }
   }
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
 }

@@ -3,7 +3,7 @@ import { createIndexKeys, createKeyring } from "../crypto/keyring.ts";
 import { NotSupportedError, OptionsError } from "../errors.ts";
 import type { Bounds } from "./data.ts";
 import { checkData } from "./data.ts";
-import { Engine, EXPIRY_SLACK_MS, type FirstRecord, type InspectReason } from "./engine.ts";
+import { Engine, EXPIRY_SLACK_MS, type Beginning, type InspectReason } from "./engine.ts";
 import type { SessionEvents, SessionListener } from "./events.ts";
 import { deadlineOf, isExpired, type Lifetime } from "./lifetime.ts";
 import {
@@ -11,6 +11,7 @@ import {
   refuseUnknown,
   resolveLifetime,
   resolveOptions,
+  wholeNumber,
   type SessionManagerOptions,
   warnDevelopment,
 } from "./options.ts";
@@ -177,8 +178,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async create(options: CreateOptions<Data> = {}): Promise<CreatedSession<Data>> {
-    const first = firstRecord(this.#engine, options);
-    const { snapshot, token } = await this.#engine.create(first);
+    const { snapshot, token } = await this.#engine.create(checkBeginning(this.#engine, options));
     return this.#withToken(snapshot, token.text);
   }
 
@@ -264,7 +264,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async revokeTenant(tenant: string, reason?: string): Promise<number> {
-    return this.#endTenant(checkId(tenant, "tenant"), reason);
+    return this.#endTenant(tenant, reason);
   }
 
   async revokeEverything(reason?: string): Promise<number> {
@@ -273,7 +273,10 @@ class Manager<Data extends object> implements SessionManager<Data> {
 
   async list(options: ListOptions): Promise<SessionPage> {
     refuseUnknown(options, ["userId", "tenant", "cursor", "limit", "current"], "list.");
-    const page = { cursor: checkCursor(options.cursor ?? null), limit: checkLimit(options.limit ?? 50) };
+    const page = {
+      cursor: checkCursor(options.cursor ?? null),
+      limit: wholeNumber(options.limit ?? 50, 1, 1000, "list.limit"),
+    };
     const records = await this.#listRecords(options, page);
     const now = this.#engine.now();
     const sessions: SessionInfo[] = [];
@@ -380,7 +383,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   ): Promise<{ envelope: Envelope; data: Buffer }> {
     const { vault, codec, options } = this.#engine;
     if ((envelope.wrap?.seal ?? options.seal) !== "server") {
-      throw new NotSupportedError("update.data: opens without a token only with seal: 'server'.");
+      throw new NotSupportedError("update.data: needs seal: 'server'.");
     }
     const opened = vault.openData(current, null);
     const data = opened === null ? codec.initial() : codec.load(opened.text);
@@ -448,53 +451,28 @@ class FreshSession<Data extends object> extends Session<Data> {
   }
 }
 
-function firstRecord<Data extends object>(engine: Engine, options: CreateOptions<Data>): FirstRecord {
+/** Checks what a caller asks a session to begin with. */
+function checkBeginning<Data extends object>(engine: Engine, options: CreateOptions<Data>): Beginning {
   refuseUnknown(options, ["userId", "roles", "data", "extra", "remember", "lifetime", "device", "tenant"], "create.");
   const { options: manager, codec } = engine;
-  const now = engine.now();
-  const remember = options.remember ?? false;
+  const { userId, tenant, roles, extra, device, data, remember = false } = options;
   const fallback = remember ? manager.remember : manager.lifetime;
-  const lifetime =
-    options.lifetime === undefined ? fallback : resolveLifetime(options.lifetime, fallback, "create.lifetime");
-  const userId = "userId" in options && options.userId !== undefined ? checkId(options.userId, "userId") : null;
-  if (options.data !== undefined) codec.checkSchema(options.data);
+  if (data !== undefined) codec.checkSchema(data);
   return {
-    envelope: {
-      state: userId === null ? "anonymous" : "authenticated",
-      userId,
-      tenant: options.tenant === undefined ? manager.tenant : checkId(options.tenant, "tenant"),
-      roles: checkRoles(options.roles ?? []),
-      extra: checkExtra(options.extra ?? {}, manager.bounds),
-      device: options.device === undefined ? null : checkDevice(options.device),
-      createdAt: now,
-      authenticatedAt: userId === null ? null : now,
-      lastSeenAt: now,
-      idle: lifetime.idle,
-      absoluteAt: now + lifetime.absolute,
-      remember,
-    },
-    dataText: options.data === undefined ? null : codec.encode(options.data),
+    remember,
+    lifetime: resolveLifetime(options.lifetime ?? {}, fallback, "create.lifetime"),
+    text: data === undefined ? null : codec.encode(data),
+    ...(userId !== undefined && { userId: checkId(userId, "userId") }),
+    ...(tenant !== undefined && { tenant: checkId(tenant, "tenant") }),
+    ...(roles !== undefined && { roles: checkRoles(roles) }),
+    ...(extra !== undefined && { extra: checkExtra(extra, manager.bounds) }),
+    ...(device !== undefined && { device: checkDevice(device) }),
   };
 }
 
 function infoOf(envelope: Envelope, current: string | null): SessionInfo {
-  const { id, state, userId, tenant, roles, extra, device, createdAt, authenticatedAt, lastSeenAt, remember } =
-    envelope;
-  return {
-    id,
-    state,
-    userId,
-    tenant,
-    roles,
-    extra,
-    device,
-    createdAt,
-    authenticatedAt,
-    lastSeenAt,
-    remember,
-    expiresAt: deadlineOf(envelope),
-    current: id === current,
-  };
+  const { generation, verifier, wrap, dataVersion, dataDigest, idle, absoluteAt, ...shown } = envelope;
+  return { ...shown, expiresAt: deadlineOf(envelope), current: shown.id === current };
 }
 
 function checkRoles(roles: readonly string[]): readonly string[] {
@@ -506,7 +484,7 @@ function checkRoles(roles: readonly string[]): readonly string[] {
 function checkExtra(extra: unknown, bounds: Bounds): Readonly<Record<string, unknown>> {
   checkData(extra, bounds);
   // A copy, so that a later change by the caller is not in the session.
-  return JSON.parse(JSON.stringify(extra)) as Record<string, unknown>;
+  return structuredClone(extra);
 }
 
 function checkDevice(device: Device): Device {
@@ -519,10 +497,5 @@ function checkDevice(device: Device): Device {
 
 function checkCursor(cursor: string | null): string | null {
   if (cursor === null || (typeof cursor === "string" && cursor.length <= 1024)) return cursor;
-  throw new OptionsError("list.cursor: pass the cursor of the page before, or null.");
-}
-
-function checkLimit(limit: number): number {
-  if (Number.isSafeInteger(limit) && limit >= 1 && limit <= 1000) return limit;
-  throw new OptionsError("list.limit: write a whole number from 1 to 1000.");
+  throw new OptionsError("list.cursor: not a cursor.");
 }

@@ -95,31 +95,31 @@ export interface ResolvedOptions {
   readonly clock: Clock;
 }
 
-const NAMES = {
-  store: 1,
-  keys: 1,
-  indexKey: 1,
-  lifetime: 1,
-  seal: 1,
-  conflicts: 1,
-  schema: 1,
-  upgrade: 1,
-  bounds: 1,
-  onStoreFailure: 1,
-  storeTimeout: 1,
-  pruneEvery: 1,
-  cookie: 1,
-  bearer: 1,
-  trustProxy: 1,
-  development: 1,
-  namespace: 1,
-  tenant: 1,
-  clock: 1,
-} as const satisfies Record<keyof SessionManagerOptions<object>, 1>;
+const NAMES: readonly (keyof SessionManagerOptions<object>)[] = [
+  "store",
+  "keys",
+  "indexKey",
+  "lifetime",
+  "seal",
+  "conflicts",
+  "schema",
+  "upgrade",
+  "bounds",
+  "onStoreFailure",
+  "storeTimeout",
+  "pruneEvery",
+  "cookie",
+  "bearer",
+  "trustProxy",
+  "development",
+  "namespace",
+  "tenant",
+  "clock",
+];
 
 /** Checks all options once, with messages that say what to write instead. */
 export function resolveOptions<Data extends object>(options: SessionManagerOptions<Data>): ResolvedOptions {
-  refuseUnknown(options, Object.keys(NAMES), "");
+  refuseUnknown(options, NAMES, "");
   if (typeof options.store?.read !== "function" || typeof options.store.update !== "function") {
     throw new OptionsError("store: pass a store such as memoryStore().");
   }
@@ -189,7 +189,7 @@ function resolveBounds(bounds: Partial<Bounds>): Bounds {
 
 function checkTrustProxy(value: unknown): boolean | readonly string[] {
   if (typeof value === "boolean") return value;
-  if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return Object.freeze([...value]);
+  if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return [...value];
   throw new OptionsError("trustProxy: write true, false, or a list such as ['10.0.0.0/8'].");
 }
 
@@ -203,17 +203,14 @@ function checkDevelopment(development: boolean): boolean {
 
 /** Said once a manager is made with it: where the options are refused there is nothing to warn of. */
 export function warnDevelopment(): void {
-  process.emitWarning(
-    "development: true sends cookies over plain http, on loopback only. Do not deploy it.",
-    "SymbolonWarning",
-  );
+  process.emitWarning("development: true sends cookies over plain http. Do not deploy it.", "SymbolonWarning");
 }
 
 function checkSchema(schema: Partial<StandardSchemaV1> | null | undefined): StandardSchemaV1 | null {
   if (schema === undefined) return null;
   const standard = schema?.["~standard"];
   if (typeof standard?.validate === "function") return schema as StandardSchemaV1;
-  throw new OptionsError("schema: pass a Standard Schema, as of zod or valibot.");
+  throw new OptionsError("schema: pass a Standard Schema.");
 }
 
 function checkClock(clock: Clock): Clock {
@@ -243,7 +240,8 @@ function oneOf<const T extends string>(value: T | undefined, allowed: readonly [
   throw new OptionsError(`${name}: write one of ${allowed.map((entry) => `'${entry}'`).join(", ")}.`);
 }
 
-function wholeNumber(value: number, least: number, most: number, name: string): number {
+/** Checks a number within bounds. */
+export function wholeNumber(value: number, least: number, most: number, name: string): number {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
   throw new OptionsError(`${name}: write a whole number from ${least} to ${most}.`);
 }

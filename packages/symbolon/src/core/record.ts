@@ -164,14 +164,9 @@ export class Vault {
 
   /** Seals the next version of a record. */
   sealNext(snapshot: Snapshot, change: SnapshotChange): Snapshot {
-    const { space, route, lookup, owner, tenant, createdAt, version } = snapshot.record;
-    const data = change.data === undefined ? snapshot.record.data : change.data;
-    return this.#seal(
-      { space, route, lookup, owner, tenant, createdAt, version: version + 1 },
-      change.envelope,
-      data,
-      snapshot.key,
-    );
+    const { envelope, data: stored, touchedAt, deadline, ...hints } = snapshot.record;
+    const data = change.data === undefined ? stored : change.data;
+    return this.#seal({ ...hints, version: hints.version + 1 }, change.envelope, data, snapshot.key);
   }
 
   /** Opens the data of a snapshot; null when it has none. `secret` is the token's, null without a token. */
@@ -227,7 +222,7 @@ export class Vault {
   ): Snapshot {
     const text = JSON.stringify(envelope);
     if (text.length * 3 > MAX_ENVELOPE && Buffer.byteLength(text) > MAX_ENVELOPE) {
-      throw new DataTooLargeError(`Roles, extra and device of a session are over ${MAX_ENVELOPE} bytes in all.`);
+      throw new DataTooLargeError(`Roles, extra and device are over ${MAX_ENVELOPE} bytes.`);
     }
     const key = this.#ring.primary;
     const sealKey = used?.server === key ? used : this.#sealKey(key, hints.lookup);

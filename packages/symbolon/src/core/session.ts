@@ -1,8 +1,8 @@
 /** Session: what request code holds. */
 import { digestBytes } from "../crypto/derive.ts";
-import { ConflictError, RecordCorruptError, StoreUnavailableError } from "../errors.ts";
+import { ConflictError, OptionsError, RecordCorruptError, StoreUnavailableError } from "../errors.ts";
 import { applyChanges, type Change, findChanges } from "./changes.ts";
-import type { Engine, FirstRecord, Outcome } from "./engine.ts";
+import type { Engine, Outcome } from "./engine.ts";
 import { deadlineOf, type Duration, parseDuration } from "./lifetime.ts";
 import {
   type Device,
@@ -102,6 +102,8 @@ export class Session<Data extends object = Record<string, unknown>> {
   /** Ended by somebody else while this request ran: nothing may be written or sent. */
   #gone = false;
   #isUsed = false;
+  /** While the function of an `update` is being called. */
+  #isChanging = false;
   #issued = false;
   #cleared = false;
   #extended = false;
@@ -220,7 +222,8 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   /**
    * Changes the newest data atomically: `change` runs on it, and again on newer data until its result lands, so it
-   * must do nothing else. Increments made here are never lost. Changes made to `session.data` before are saved with it.
+   * must do nothing else, and call nothing of the session. Increments made here are never lost. Changes made to
+   * `session.data` before are saved with it.
    */
   update(change: (data: Data) => void | Promise<void>): Promise<SaveResult> {
     this.#isUsed = true;
@@ -246,9 +249,9 @@ export class Session<Data extends object = Record<string, unknown>> {
       if (this.#gone) return;
       if (this.#limit === "read-only") throw readOnlyError();
       if (snapshot !== null) {
-        await this.#engine.end(snapshot.record, "logout");
         const { id, userId } = snapshot.envelope;
-        this.#engine.events.emit("logout", { id, userId });
+        const wasLive = await this.#engine.end(snapshot.record, "logout");
+        if (wasLive) this.#engine.events.emit("logout", { id, userId });
       }
       this.#becomeAnonymous();
     });
@@ -267,6 +270,8 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   /** One operation of this object after the other, so that two saves in one handler cannot meet halfway. */
   async #serially<T>(operation: () => Promise<T>): Promise<T> {
+    // It would wait for itself, for ever.
+    if (this.#isChanging) throw new OptionsError("update: call nothing of the session inside its function.");
     const before = this.#tail;
     const own = before === null ? operation() : before.then(operation, operation);
     this.#tail = own;
@@ -300,7 +305,7 @@ export class Session<Data extends object = Record<string, unknown>> {
     }
     const opened = vault.openData(snapshot, this.#secret());
     if (opened === null && this.#secretFor(snapshot) === null) throw replacedError();
-    if (opened === null) throw new RecordCorruptError("The session's data does not open with its token and key.");
+    if (opened === null) throw new RecordCorruptError("The session's data does not open.");
     this.#dataKey = opened.key;
     return opened.text;
   }
@@ -385,12 +390,12 @@ export class Session<Data extends object = Record<string, unknown>> {
     let text = intent.mine;
     if (intent.change !== null) {
       const draft = codec.parse(text ?? codec.encode(this.#open()));
-      await intent.change(draft);
+      await this.#run(intent.change, draft);
       codec.checkSchema(draft);
       text = codec.encode(draft);
     }
     if (text === null || text === this.#baseline) return "unchanged";
-    const { snapshot, token } = await this.#engine.create(anonymousRecord(this.#engine, text, intent.shortenedTo));
+    const { snapshot, token } = await this.#engine.create({ text, endsAt: intent.shortenedTo });
     this.#token = token.text;
     this.#issued = true;
     this.#cleared = false;
@@ -424,15 +429,26 @@ export class Session<Data extends object = Record<string, unknown>> {
   /** The same with a function that changes the data. */
   async #updatedData(current: Snapshot, intent: Intent, change: DataChange): Promise<NextData> {
     const { stored, draft } = this.#replayOn(current, intent);
-    await change(draft);
+    await this.#run(change, draft);
     return this.#finished(draft, stored);
+  }
+
+  async #run(change: DataChange, draft: JsonObject): Promise<void> {
+    let running: void | Promise<void>;
+    this.#isChanging = true;
+    try {
+      running = change(draft);
+    } finally {
+      this.#isChanging = false;
+    }
+    await running;
   }
 
   /** The stored data, and a copy of it with what this request changed. */
   #replayOn(current: Snapshot, { mine, baseline, baseVersion }: Intent): { stored: string | null; draft: JsonObject } {
     const { codec, options } = this.#engine;
     if (mine !== null && options.strict && current.envelope.dataVersion !== baseVersion) {
-      throw new ConflictError("The session's data was changed by another request since this one read it.");
+      throw new ConflictError("Another request changed the session's data meanwhile.");
     }
     const stored = this.#openStored(current);
     const draft = stored === null ? codec.initial() : codec.load(stored);
@@ -511,27 +527,4 @@ export class Session<Data extends object = Record<string, unknown>> {
 
 function readOnlyError(): StoreUnavailableError {
   return new StoreUnavailableError("The session could not be read, so it is read-only.");
-}
-
-/** What is stored for a visitor who is nobody yet. */
-function anonymousRecord(engine: Engine, dataText: string, endsAt: number | null): FirstRecord {
-  const now = engine.now();
-  const { idle, absolute } = engine.options.lifetime;
-  return {
-    envelope: {
-      state: "anonymous",
-      userId: null,
-      tenant: engine.options.tenant,
-      roles: [],
-      extra: {},
-      device: null,
-      createdAt: now,
-      authenticatedAt: null,
-      lastSeenAt: now,
-      idle,
-      absoluteAt: Math.min(now + absolute, endsAt ?? Number.POSITIVE_INFINITY),
-      remember: false,
-    },
-    dataText,
-  };
 }

@@ -128,9 +128,7 @@ export class StoreCalls {
   /** While paused, refuses at once; afterwards one call goes through as a probe, and the others wait for its outcome. */
   #refuseWhilePaused(method: string): void {
     if (performance.now() < this.#pausedUntil) {
-      throw new StoreUnavailableError(
-        `The store timed out ${this.#timeouts} times in a row; '${method}' was not sent.`,
-      );
+      throw new StoreUnavailableError(`The store is paused; '${method}' was not sent.`);
     }
     this.#pausedUntil = performance.now() + PAUSE_MS;
     this.#timeouts = TIMEOUTS_BEFORE_PAUSE - 1;

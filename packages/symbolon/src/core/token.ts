@@ -128,9 +128,8 @@ function assemble(kind: TokenKind, key: Key, space: string, route: number, id: B
 
 /** Fills the scratch buffer; false for anything but the one spelling of 60 bytes. */
 function decode(kind: TokenKind, text: unknown): text is string {
-  if (!hasTokenLength(kind, text)) return false;
-  if (!text.startsWith(kind) || text[kind.length] !== "_") return false;
-  const body = text.slice(kind.length + 1);
+  if (!hasTokenLength(kind, text) || !text.startsWith(`${kind}_`)) return false;
+  const body = text.slice(-TEXT_LENGTH);
   // Node's decoder skips what it does not know and takes two alphabets: only the spelling we write is ours.
   return scratch.write(body, "base64url") === LENGTH && scratch.toString("base64url", 0, LENGTH) === body;
 }

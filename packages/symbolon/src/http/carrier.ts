@@ -1,7 +1,6 @@
 /** How a token travels: in a cookie, or in the `Authorization` header where the application switched that on (R-008). */
 import { checkFlag, type CookieOptions, refuseUnknown } from "../core/options.ts";
-import { CookieError, OptionsError } from "../errors.ts";
-import { type CookieAttributes, type CookieReading, type CookieWriter, cookieWriter, readCookie } from "./cookie.ts";
+import { type CookieAttributes, type CookieReading, cookieWriter, readCookie } from "./cookie.ts";
 
 /**
  * Where request headers are read from: Web `Headers`, or a binding's own object.
@@ -34,7 +33,7 @@ const PREFIX = /^__(?:host-http|host|http|secure)-/i;
  *
  * In development mode (plain http on loopback) the cookie is not Secure and its name loses a prefix that demands it.
  *
- * @throws {OptionsError} for an unknown option, a wrong type, or settings that no browser would accept together (R-042).
+ * @throws {OptionsError} for an unknown option; {CookieError} for settings that no browser would accept together (R-042).
  */
 export function cookieCarrier(options: CookieOptions | undefined, development: boolean): CookieCarrier {
   const { name: chosen, path = "/", sameSite, persistent = false, ...rest } = checkOptions(options);
@@ -45,11 +44,10 @@ export function cookieCarrier(options: CookieOptions | undefined, development: b
     secure: !development,
     httpOnly: true,
   };
-  if (development) refuseWithoutHttps(attributes);
   const safest = rest.domain === undefined && path === "/" ? "__Host-sid" : "__Secure-sid";
   const name = development ? (chosen ?? safest).replace(PREFIX, "") : (chosen ?? safest);
   return {
-    ...writerFor(name, attributes),
+    ...cookieWriter(name, attributes),
     name,
     persistent,
     read: (headers) => readCookie(headers.get("cookie"), name),
@@ -75,20 +73,4 @@ function checkOptions(options: CookieOptions = {}): CookieOptions {
   checkFlag(options.partitioned, "cookie.partitioned");
   checkFlag(options.persistent, "cookie.persistent");
   return options;
-}
-
-function refuseWithoutHttps({ partitioned, sameSite }: CookieAttributes): void {
-  const option = partitioned ? "cookie.partitioned" : sameSite === "None" ? "cookie.sameSite: 'None'" : undefined;
-  if (option === undefined) return;
-  throw new OptionsError(`${option} needs https: leave it out in development mode.`);
-}
-
-/** A wrong option is one kind of error, whichever layer finds it. */
-function writerFor(name: string, attributes: CookieAttributes): CookieWriter {
-  try {
-    return cookieWriter(name, attributes);
-  } catch (error) {
-    if (error instanceof CookieError) throw new OptionsError(`cookie: ${error.message}`);
-    throw error;
-  }
 }

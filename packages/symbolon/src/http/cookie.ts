@@ -138,29 +138,24 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const COOKIE_OCTETS = /^[\x21\x23-\x2B\x2D-\x3A\x3C-\x5B\x5D-\x7E]*$/;
 // RFC 6265bis allows more; `?` and `#` end the path of a URL, so a cookie with one would never come back.
 const PATH = /^\/[\x21\x24-\x2B\x2D-\x3A\x3C-\x3E\x40-\x5B\x5D-\x7E]*$/;
-const LABEL = /^[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?$/;
+const DOMAIN = /^(?!.*(?:\.[.-]|-\.|[.-]$|[^.]{64}))[0-9a-z][0-9a-z.-]*$/i;
 
 function checkName(name: string): void {
-  if (typeof name !== "string" || !TOKEN.test(name)) {
+  if (typeof name !== "string" || !TOKEN.test(name) || name.length > MAX_COOKIE_BYTES) {
     refuse("A cookie name is an RFC 9110 token: letters, digits, - or _");
   }
-  if (name.length > MAX_COOKIE_BYTES) refuse(`A cookie name is at most ${MAX_COOKIE_BYTES} octets long`);
 }
 
 function checkValue(value: string, room: number): void {
   if (typeof value !== "string" || !COOKIE_OCTETS.test(value)) {
     refuse('A cookie value is ASCII without space " , ; \\');
   }
-  if (value.length > room) {
-    refuse(`Name and value of a cookie are at most ${MAX_COOKIE_BYTES} octets`);
-  }
+  if (value.length > room) refuse(`Name and value of a cookie are at most ${MAX_COOKIE_BYTES} octets`);
 }
 
 function checkAttributes({ path, domain, secure, sameSite, partitioned, priority }: CookieAttributes): void {
   if (typeof path !== "string" || !PATH.test(path) || path.length > MAX_ATTRIBUTE_BYTES) {
-    refuse(
-      `A cookie path starts with /, is ASCII without space or any of ",;?#\\, at most ${MAX_ATTRIBUTE_BYTES} octets`,
-    );
+    refuse('A cookie path starts with / and is ASCII without space " , ; ? # \\');
   }
   if (domain !== undefined && !isDomain(domain)) {
     refuse("A cookie domain is a host name such as example.com");
@@ -169,26 +164,23 @@ function checkAttributes({ path, domain, secure, sameSite, partitioned, priority
   if (priority !== undefined && !COOKIE_PRIORITY.includes(priority)) {
     refuse(`Priority is one of ${COOKIE_PRIORITY.join(", ")}`);
   }
-  if (sameSite === "None" && !secure) refuse("SameSite=None needs Secure");
-  if (partitioned && !secure) refuse("Partitioned needs Secure");
+  if ((sameSite === "None" || partitioned) && !secure) refuse("SameSite=None and Partitioned need Secure (https)");
 }
 
 /** A host name by RFC 1123 section 2.1. */
 function isDomain(domain: string): boolean {
-  return typeof domain === "string" && domain.length <= 253 && domain.split(".").every((label) => LABEL.test(label));
+  return typeof domain === "string" && domain.length <= 253 && DOMAIN.test(domain);
 }
+
+const PREFIX = /^__(?:secure-|(host-)?(http-)?)/i;
 
 /** RFC 6265bis section 4.1.3; without regard to case, because browsers match prefixes so. */
 function checkPrefix(name: string, { path, domain, secure, httpOnly }: CookieAttributes): void {
-  const lower = name.toLowerCase();
-  const host = lower.startsWith("__host-");
-  const http = lower.startsWith("__http-") || lower.startsWith("__host-http-");
-  if ((host || http || lower.startsWith("__secure-")) && !secure) {
-    refuse("A cookie named __Host-, __Secure- or __Http- needs Secure");
-  }
-  if (http && !httpOnly) refuse("A cookie named __Http- or __Host-Http- needs HttpOnly");
-  if (host && (path !== "/" || domain !== undefined)) {
-    refuse("A cookie named __Host- has the path / and no domain");
+  const [prefix = "", host, http] = PREFIX.exec(name) ?? [];
+  if (prefix.length > 2 && !secure) refuse("A cookie with that prefix needs Secure");
+  if (http !== undefined && !httpOnly) refuse("A cookie with that prefix needs HttpOnly");
+  if (host !== undefined && (path !== "/" || domain !== undefined)) {
+    refuse("A cookie with that prefix has the path / and no domain");
   }
 }
 

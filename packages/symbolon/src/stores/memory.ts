@@ -15,7 +15,7 @@ import {
   TOMBSTONE_MS,
 } from "../core/store.ts";
 import { OptionsError, StoreUnavailableError } from "../errors.ts";
-import { decodeCursor, encodeCursor } from "./shared/cursor.ts";
+import { decodeCursor, encodeCursor, type Position } from "./shared/cursor.ts";
 import { deadlineBuckets } from "./shared/deadline-buckets.ts";
 
 /** Options of `memoryStore`. */
@@ -50,7 +50,7 @@ const PRUNE_WHEN_FULL = 1000;
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const { maxRecords = 1_000_000 } = options;
   if (!Number.isSafeInteger(maxRecords) || maxRecords < 1) {
-    throw new OptionsError("memoryStore: `maxRecords` must be an integer of at least 1.");
+    throw new OptionsError("maxRecords: write a whole number from 1 on.");
   }
   const slots = new Map<string, Slot>();
   const owners: Index = new Map();
@@ -67,9 +67,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   function insert(entry: StoredRecord | Tombstone, now: number): void {
     if (slots.size >= maxRecords) prune(now, PRUNE_WHEN_FULL);
     if (slots.size >= maxRecords) {
-      throw new StoreUnavailableError(
-        `The memory store is full with ${maxRecords} records; raise \`maxRecords\` of memoryStore.`,
-      );
+      throw new StoreUnavailableError(`The memory store is full with ${maxRecords} records; raise maxRecords.`);
     }
     const slot: Slot = { serial: serial++, entry: copyIn(entry), bucket: null };
     slots.set(entry.lookup, slot);
@@ -176,19 +174,17 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
     listByOwner: ({ space, owner }, page, call) => pageOf(owners.get(nameOf(space, owner)), page, call.now),
 
-    countByOwner: ({ space, owner }, call) => count(live(owners.get(nameOf(space, owner)), call.now)),
+    countByOwner: ({ space, owner }, call) => live(owners.get(nameOf(space, owner)), call.now).length,
 
     deleteByOwner: ({ space, owner }, except, ending, call) =>
       endAll(owners.get(nameOf(space, owner)), except, ending, call.now),
 
     listByTenant: (tenant, page, call) => pageOf(slotsOf(tenant), page, call.now),
 
-    countByTenant: (tenant, call) => count(live(slotsOf(tenant), call.now)),
+    countByTenant: (tenant, call) => live(slotsOf(tenant), call.now).length,
 
     countOwners(tenant, call) {
-      const found = new Set<string | null>();
-      for (const record of live(slotsOf(tenant), call.now)) found.add(record.owner);
-      return found.size;
+      return new Set(live(slotsOf(tenant), call.now).map(({ owner }) => owner)).size;
     },
 
     deleteByTenant: (tenant, ending, call) => endAll(slotsOf(tenant), [], ending, call.now),
@@ -247,53 +243,33 @@ function own(bytes: Uint8Array): Uint8Array {
   return copy;
 }
 
-function copyIn(entry: StoredRecord | Tombstone): StoredRecord | Tombstone {
+function copyIn<E extends StoredRecord | Tombstone>(entry: E, copy: (bytes: Uint8Array) => Uint8Array = own): E {
   if (isTombstone(entry)) return { ...entry };
-  return { ...entry, envelope: own(entry.envelope), data: entry.data && own(entry.data) };
+  return { ...entry, envelope: copy(entry.envelope), data: entry.data && copy(entry.data) };
 }
 
 function copyOut<E extends StoredRecord | Tombstone>(entry: E): E {
-  if (isTombstone(entry)) return { ...entry };
-  return { ...entry, envelope: Buffer.from(entry.envelope), data: entry.data && Buffer.from(entry.data) };
+  return copyIn(entry, Buffer.from);
 }
 
 /** The listed records: with an owner, and not past their deadline. */
-function* live(found: Set<Slot> | undefined, now: number): Generator<StoredRecord> {
+function live(found: Set<Slot> | undefined, now: number): StoredRecord[] {
+  const records: StoredRecord[] = [];
   for (const { entry } of found ?? []) {
-    if (!isTombstone(entry) && entry.owner !== null && entry.deadline > now) yield entry;
+    if (!isTombstone(entry) && entry.owner !== null && entry.deadline > now) records.push(entry);
   }
+  return records;
 }
 
-function count(records: Iterable<StoredRecord>): number {
-  let counted = 0;
-  for (const _ of records) counted++;
-  return counted;
-}
-
-function newestFirst(a: StoredRecord, b: StoredRecord): number {
-  if (a.createdAt !== b.createdAt) return b.createdAt - a.createdAt;
-  return a.lookup < b.lookup ? 1 : -1;
+function newestFirst(a: Position, b: Position): number {
+  return b.createdAt - a.createdAt || (a.lookup < b.lookup ? 1 : a.lookup > b.lookup ? -1 : 0);
 }
 
 function pageOf(found: Set<Slot> | undefined, page: PageRequest, now: number): RecordPage {
   const after = page.cursor === null ? null : decodeCursor(page.cursor);
   if (page.cursor !== null && after === null) return { records: [], cursor: null };
-  const wanted = page.limit + 1;
-  let newest: StoredRecord[] = [];
-  for (const record of live(found, now)) {
-    if (after !== null && !isBefore(record, after)) continue;
-    newest.push(record);
-    // Cutting back now and then keeps a page of a huge tenant from sorting all of it.
-    if (newest.length >= wanted * 4) newest = newest.toSorted(newestFirst).slice(0, wanted);
-  }
-  newest = newest.toSorted(newestFirst).slice(0, wanted);
-  const records = newest.slice(0, page.limit).map((record) => copyOut(record));
-  const last = newest.length > page.limit ? records.at(-1) : undefined;
+  const wanted = live(found, now).filter((record) => after === null || newestFirst(record, after) > 0);
+  const records = wanted.toSorted(newestFirst).slice(0, page.limit).map(copyOut);
+  const last = wanted.length > page.limit ? records.at(-1) : undefined;
   return { records, cursor: last ? encodeCursor(last) : null };
-}
-
-/** Whether the record comes after the position in a list that runs from new to old. */
-function isBefore(record: StoredRecord, after: { createdAt: number; lookup: string }): boolean {
-  if (record.createdAt !== after.createdAt) return record.createdAt < after.createdAt;
-  return record.lookup < after.lookup;
 }

@@ -23,7 +23,7 @@ async function bundle(lines: readonly string[]): Promise<string> {
 
 const MANAGER = `export { createSessionManager } from "./index.ts";`;
 const MEMORY = `export { memoryStore } from "./stores/memory.ts";`;
-const COOKIE = `export { cookieCarrier } from "./http/carrier.ts";`;
+const COOKIE = `export { cookieWriter, readCookie } from "./http/cookie.ts";`;
 const EXPRESS = `export { expressSession, sessionOf } from "./frameworks/express.ts";`;
 
 describe("the core bundle", () => {

@@ -116,7 +116,7 @@ describe("a full memory store", () => {
     await store.create(two, callAt(START));
     const refused = async () => store.create(three, callAt(START));
     await expect(refused).rejects.toThrow(StoreUnavailableError);
-    await expect(refused).rejects.toThrow(/2 records.*`maxRecords`/);
+    await expect(refused).rejects.toThrow(/2 records.*maxRecords/);
     expect(await store.read(one, callAt(START))).not.toBeNull();
     expect(await store.read(two, callAt(START))).not.toBeNull();
     expect(await store.read(three, callAt(START))).toBeNull();
