@@ -41,8 +41,8 @@ export interface SessionEvents {
   "store-failed": { readonly method: string; readonly error: unknown };
   /** Several calls in a row timed out: the store is not asked for `forMs` milliseconds. */
   "store-paused": { readonly forMs: number };
-  /** The keyring was replaced; key ids as four hex digits. */
-  "keys-changed": { readonly primary: string; readonly keys: readonly string[] };
+  /** The keyring was replaced; key ids as four hex digits, the one that seals first. */
+  "keys-changed": { readonly keys: readonly string[] };
   /** Expired records were removed. */
   pruned: { readonly count: number };
 }

@@ -320,7 +320,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     this.#engine.vault.replaceRing(ring);
     this.#engine.forget();
     const ids = [...ring.byId.keys()].map((id) => id.toString(16).padStart(4, "0"));
-    this.#engine.events.emit("keys-changed", { primary: ids[0] ?? "", keys: ids });
+    this.#engine.events.emit("keys-changed", { keys: ids });
   }
 
   on<Type extends keyof SessionEvents>(type: Type, listener: SessionListener<Type>): () => void {
@@ -471,8 +471,11 @@ function checkBeginning<Data extends object>(engine: Engine, options: CreateOpti
 }
 
 function infoOf(envelope: Envelope, current: string | null): SessionInfo {
-  const { generation, verifier, wrap, dataVersion, dataDigest, idle, absoluteAt, ...shown } = envelope;
-  return { ...shown, expiresAt: deadlineOf(envelope), current: shown.id === current };
+  // By name, one by one: what an envelope gains later is not shown unless somebody says so here.
+  const { id, state, userId, tenant, roles, extra, device, createdAt, authenticatedAt, lastSeenAt, remember } =
+    envelope;
+  const shown = { id, state, userId, tenant, roles, extra, device, createdAt, authenticatedAt, lastSeenAt, remember };
+  return { ...shown, expiresAt: deadlineOf(envelope), current: id === current };
 }
 
 function checkRoles(roles: readonly string[]): readonly string[] {

@@ -164,9 +164,9 @@ export class Vault {
 
   /** Seals the next version of a record. */
   sealNext(snapshot: Snapshot, change: SnapshotChange): Snapshot {
-    const { envelope, data: stored, touchedAt, deadline, ...hints } = snapshot.record;
-    const data = change.data === undefined ? stored : change.data;
-    return this.#seal({ ...hints, version: hints.version + 1 }, change.envelope, data, snapshot.key);
+    const { record, key } = snapshot;
+    const data = change.data === undefined ? record.data : change.data;
+    return this.#seal({ ...record, version: record.version + 1 }, change.envelope, data, key);
   }
 
   /** Opens the data of a snapshot; null when it has none. `secret` is the token's, null without a token. */

@@ -249,7 +249,7 @@ function copyIn<E extends StoredRecord | Tombstone>(entry: E, copy: (bytes: Uint
 }
 
 function copyOut<E extends StoredRecord | Tombstone>(entry: E): E {
-  return copyIn(entry, Buffer.from);
+  return copyIn(entry, (bytes) => Buffer.from(bytes));
 }
 
 /** The listed records: with an owner, and not past their deadline. */
