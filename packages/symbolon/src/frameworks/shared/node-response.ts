@@ -117,13 +117,14 @@ export function guardResponse(
   /** Gives the answer up for that of the error; what was committed before stays, and so do its cookies. */
   const giveUp = (error: unknown): void => {
     held = [];
+    // First, since while it is "committing" the headers look sent.
+    phase = "answering";
     if (response.headersSent) {
       phase = "released";
       options.onCommitFailed(error);
       response.destroy(asError(error));
       return;
     }
-    phase = "answering";
     letLateHeadersPass(response);
     clearAnswer(response);
     opened.discard();
@@ -155,9 +156,8 @@ export function guardResponse(
   const hold = (commit: Promise<string[]>, method: Method, args: Arguments): unknown => {
     phase = "committing";
     held.push({ method, args });
-    const restore = showHeadersAsSent(response);
+    showHeldHeaders(response, () => phase === "committing");
     commit
-      .finally(restore)
       .then((cookies) => {
         addSessionHeaders(response, opened, cookies);
         phase = "streaming";
@@ -243,14 +243,15 @@ function letLateHeadersPass(response: NodeResponse): void {
   response.removeHeader = (name) => (response.headersSent ? undefined : removeHeader(name));
 }
 
-/** While the headers are held back, the handler has to find them on their way. Answers how to stop that. */
-function showHeadersAsSent(response: NodeResponse): () => void {
-  const before = Object.getOwnPropertyDescriptor(response, "headersSent");
-  Object.defineProperty(response, "headersSent", { configurable: true, get: () => true });
-  return () => {
-    if (before === undefined) Reflect.deleteProperty(response, "headersSent");
-    else Object.defineProperty(response, "headersSent", before);
-  };
+/**
+ * Lets the handler find the headers on their way while they are held back. Defined only on responses that have to
+ * wait, and left there: taking a property away again would slow the object down for good.
+ */
+function showHeldHeaders(response: NodeResponse, isHeld: () => boolean): void {
+  const own = Object.getOwnPropertyDescriptor(response, "headersSent");
+  const prototype = Object.getPrototypeOf(response) as object;
+  const sent = own?.get ?? (() => Reflect.get(prototype, "headersSent", response) as boolean);
+  Object.defineProperty(response, "headersSent", { configurable: true, get: () => isHeld() || sent.call(response) });
 }
 
 /** What Node takes for a status; it refuses others itself. */
