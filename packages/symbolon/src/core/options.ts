@@ -41,7 +41,10 @@ export interface SessionManagerOptions<Data extends object> {
   readonly seal?: "split" | "server";
   /** `merge` (default) replays changes on a newer record; `strict` throws `ConflictError` instead. */
   readonly conflicts?: "merge" | "strict";
-  /** A synchronous Standard Schema of the data, checked on load and on save. Its output must pass it again. */
+  /**
+   * A synchronous Standard Schema of the data, checked on load and on save. Its output must pass it again. One that
+   * strips unknown keys (zod's `z.object`) accepts older shapes by dropping values: use a strict one with `upgrade`.
+   */
   readonly schema?: StandardSchemaV1<unknown, Data>;
   /** Turns data of an older shape, refused by `schema`, into the present one. */
   readonly upgrade?: (data: Record<string, unknown>) => unknown;

@@ -250,8 +250,9 @@ function letLateHeadersPass(response: NodeResponse): void {
 function showHeldHeaders(response: NodeResponse, isHeld: () => boolean): void {
   const own = Object.getOwnPropertyDescriptor(response, "headersSent");
   const prototype = Object.getPrototypeOf(response) as object;
-  const sent = own?.get ?? (() => Reflect.get(prototype, "headersSent", response) as boolean);
-  Object.defineProperty(response, "headersSent", { configurable: true, get: () => isHeld() || sent.call(response) });
+  const areSent = (): unknown =>
+    own?.get === undefined ? Reflect.get(prototype, "headersSent", response) : own.get.call(response);
+  Object.defineProperty(response, "headersSent", { configurable: true, get: () => isHeld() || areSent() });
 }
 
 /** What Node takes for a status; it refuses others itself. */
