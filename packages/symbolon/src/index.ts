@@ -1,6 +1,7 @@
 /** The public face of `symbolon`. What is not named here is internal. */
 export { generateKey } from "./crypto/keyring.ts";
 export { type Clock, systemClock } from "./core/clock.ts";
+export type { CreateOptions } from "./core/beginning.ts";
 export type { Bounds } from "./core/data.ts";
 export type { InspectReason } from "./core/engine.ts";
 export type { SessionEvent, SessionEvents, SessionListener } from "./core/events.ts";
@@ -8,10 +9,8 @@ export type { Duration, Lifetime } from "./core/lifetime.ts";
 export {
   createSessionManager,
   type CreatedSession,
-  type CreateOptions,
   type Inspection,
   type ListOptions,
-  type SessionInfo,
   type SessionManager,
   type SessionPage,
   type UpdateOptions,
@@ -19,6 +18,7 @@ export {
 export type { CookieOptions, SessionManagerOptions } from "./core/options.ts";
 export type { Device, SessionState } from "./core/record.ts";
 export type { SaveResult, Session } from "./core/session.ts";
+export type { SessionInfo } from "./core/session-info.ts";
 export type * from "./core/store.ts";
 export {
   canClose,

@@ -1,23 +1,22 @@
 /** createSessionManager: begin, find, list, count and end sessions. */
 import { createIndexKeys, createKeyring } from "../crypto/keyring.ts";
 import { NotSupportedError, OptionsError } from "../errors.ts";
-import type { Bounds } from "./data.ts";
-import { checkData } from "./data.ts";
-import { Engine, EXPIRY_SLACK_MS, type Beginning, type InspectReason } from "./engine.ts";
+import { checkBeginning, checkExtra, checkRoles, type CreateOptions } from "./beginning.ts";
+import { Engine, EXPIRY_SLACK_MS, type InspectReason } from "./engine.ts";
 import type { SessionEvents, SessionListener } from "./events.ts";
-import { deadlineOf, isExpired, type Lifetime } from "./lifetime.ts";
+import { isExpired } from "./lifetime.ts";
 import {
   checkId,
   refuseUnknown,
-  resolveLifetime,
   resolveOptions,
-  wholeNumber,
   type SessionManagerOptions,
   warnDevelopment,
+  wholeNumber,
 } from "./options.ts";
 import { startPruner } from "./pruner.ts";
-import { type Device, type Envelope, type SessionState, type Snapshot, Vault } from "./record.ts";
+import { type Envelope, type Snapshot, Vault } from "./record.ts";
 import { type SaveResult, Session } from "./session.ts";
+import { infoOf, type SessionInfo } from "./session-info.ts";
 import {
   canClose,
   canPrune,
@@ -30,44 +29,8 @@ import {
 } from "./store.ts";
 import { lookupOfHandle, remintToken, secretOf } from "./token.ts";
 
-/** What a new session begins with. */
-export interface CreateOptions<Data extends object> {
-  /** Whose session it is: an opaque text the application chose. Left out: an anonymous session. */
-  readonly userId?: string;
-  readonly roles?: readonly string[];
-  readonly data?: Data;
-  /** Values the server can read and list without the token. */
-  readonly extra?: Readonly<Record<string, unknown>>;
-  /** Uses the `lifetime.remember` timeouts. */
-  readonly remember?: boolean;
-  /** Timeouts of this session instead of the manager's. */
-  readonly lifetime?: Lifetime;
-  readonly device?: Device;
-  readonly tenant?: string;
-}
-
 /** A session just begun, with the token to hand to the client: the only time it can be read. */
 export type CreatedSession<Data extends object> = Session<Data> & { readonly id: string; readonly token: string };
-
-/** What a list shows of a session; never its token or its data. */
-export interface SessionInfo {
-  /** Public handle, to revoke by. */
-  readonly id: string;
-  readonly state: SessionState;
-  readonly userId: string | null;
-  readonly tenant: string | null;
-  readonly roles: readonly string[];
-  readonly extra: Readonly<Record<string, unknown>>;
-  readonly device: Device | null;
-  /** Instants in ms since the epoch. */
-  readonly createdAt: number;
-  readonly authenticatedAt: number | null;
-  readonly lastSeenAt: number;
-  readonly expiresAt: number;
-  readonly remember: boolean;
-  /** Whether it is the one named by `current`. */
-  readonly current: boolean;
-}
 
 /** Which sessions to list: of one user, or of a tenant. */
 export interface ListOptions {
@@ -449,53 +412,6 @@ class FreshSession<Data extends object> extends Session<Data> {
   get token(): string {
     return this.#issued;
   }
-}
-
-/** Checks what a caller asks a session to begin with. */
-function checkBeginning<Data extends object>(engine: Engine, options: CreateOptions<Data>): Beginning {
-  refuseUnknown(options, ["userId", "roles", "data", "extra", "remember", "lifetime", "device", "tenant"], "create.");
-  const { options: manager, codec } = engine;
-  const { userId, tenant, roles, extra, device, data, remember = false } = options;
-  const fallback = remember ? manager.remember : manager.lifetime;
-  if (data !== undefined) codec.checkSchema(data);
-  return {
-    remember,
-    lifetime: resolveLifetime(options.lifetime ?? {}, fallback, "create.lifetime"),
-    text: data === undefined ? null : codec.encode(data),
-    ...(userId !== undefined && { userId: checkId(userId, "userId") }),
-    ...(tenant !== undefined && { tenant: checkId(tenant, "tenant") }),
-    ...(roles !== undefined && { roles: checkRoles(roles) }),
-    ...(extra !== undefined && { extra: checkExtra(extra, manager.bounds) }),
-    ...(device !== undefined && { device: checkDevice(device) }),
-  };
-}
-
-function infoOf(envelope: Envelope, current: string | null): SessionInfo {
-  // By name, one by one: what an envelope gains later is not shown unless somebody says so here.
-  const { id, state, userId, tenant, roles, extra, device, createdAt, authenticatedAt, lastSeenAt, remember } =
-    envelope;
-  const shown = { id, state, userId, tenant, roles, extra, device, createdAt, authenticatedAt, lastSeenAt, remember };
-  return { ...shown, expiresAt: deadlineOf(envelope), current: id === current };
-}
-
-function checkRoles(roles: readonly string[]): readonly string[] {
-  const isGood = Array.isArray(roles) && roles.every((role) => typeof role === "string" && role.length > 0);
-  if (!isGood) throw new OptionsError("roles: pass a list of texts, none empty.");
-  return [...roles];
-}
-
-function checkExtra(extra: unknown, bounds: Bounds): Readonly<Record<string, unknown>> {
-  checkData(extra, bounds);
-  // A copy, so that a later change by the caller is not in the session.
-  return structuredClone(extra);
-}
-
-function checkDevice(device: Device): Device {
-  refuseUnknown(device, ["name", "userAgent", "ip"], "device.");
-  if (Object.values(device).some((value) => typeof value !== "string")) {
-    throw new OptionsError("device: name, userAgent and ip are texts.");
-  }
-  return Object.fromEntries(Object.entries(device).map(([name, text]: [string, string]) => [name, text.slice(0, 512)]));
 }
 
 function checkCursor(cursor: string | null): string | null {
