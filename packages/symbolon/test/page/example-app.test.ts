@@ -116,6 +116,8 @@ describe.skipIf("missing" in search)("missing" in search ? `${title} (skipped: $
       await addNote(page, "written before the restart");
       const visits = await visitsOf(page);
       const cookie = await sessionCookieOf(context);
+      // The page's pictures, too: a request that is cut off by the stop would be a complaint.
+      await page.waitForLoadState("load");
       await app.stop(signal);
       app = await startApp(environment);
       await page.reload();

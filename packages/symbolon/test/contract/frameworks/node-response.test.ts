@@ -165,9 +165,12 @@ describe.each(NODE_TARGETS)("the response object of $name", (target) => {
       if (request.url === "/ping") return response.end("pong");
       return changing(() => response.end(42 as unknown as string))(request, response);
     });
-    const failed = await ask(served, "/");
-    // HTTP/2 sends the header before it looks at the chunk.
-    expect(failed.isCut || failed.status === 500).toBe(true);
+    // HTTP/2 sends the header before it looks at the chunk, or resets the stream without one, as the runtime has it.
+    const hasFailed = await ask(served, "/").then(
+      ({ isCut, status }) => isCut || status === 500,
+      () => true,
+    );
+    expect(hasFailed).toBe(true);
     expect((await ask(served, "/ping")).body.toString()).toBe("pong");
   });
 

@@ -140,8 +140,12 @@ describe.each(VERSIONS)("withSession on $name", ({ serveOver }) => {
       },
       { onError: (error) => reported.resolve(error) },
     );
-    const answer = await ask(served, "/");
-    expect(answer.isCut || answer.status === 500).toBe(true);
+    // HTTP/2 cuts the answer or resets the stream without one, as the runtime has it.
+    const hasFailed = await ask(served, "/").then(
+      ({ isCut, status }) => isCut || status === 500,
+      () => true,
+    );
+    expect(hasFailed).toBe(true);
     expect(await reported.promise).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
   });
 });
