@@ -34,11 +34,14 @@ export class CommitQueue {
     }
   }
 
-  /** The queue only saves work: two writers at once are still kept apart by the conditional write. */
-  #patience(): Promise<void> {
-    return new Promise((resolve) => {
-      setTimeout(resolve, this.#waitMs).unref();
+  /** Waits, but not for ever: two writers at once are still kept apart by the conditional write. */
+  async #waitFor(before: Tail): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, this.#waitMs);
     });
+    await Promise.race([before.done.catch(() => undefined), late]);
+    clearTimeout(timer);
   }
 
   async #after<R extends { readonly snapshot: Snapshot }>(
@@ -47,7 +50,7 @@ export class CommitQueue {
     task: (from: Snapshot) => Promise<R>,
     own: () => Tail,
   ): Promise<R> {
-    if (before !== undefined) await Promise.race([before.done.catch(() => undefined), this.#patience()]);
+    if (before !== undefined) await this.#waitFor(before);
     const newest = newer(start, before?.latest ?? null);
     const result = await task(newest);
     own().latest = newer(result.snapshot, newest);

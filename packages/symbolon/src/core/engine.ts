@@ -4,7 +4,7 @@
  * One request, in order: read the token · ask the store · open the envelope · judge the time · (the application) ·
  * one conditional write, if anything changed.
  */
-import { ConflictError, isSymbolonError, RecordCorruptError, StoreUnavailableError } from "../errors.ts";
+import { ConflictError, RecordCorruptError, StoreUnavailableError } from "../errors.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { DataCodec } from "./data-codec.ts";
 import { EventHub } from "./events.ts";
@@ -279,7 +279,7 @@ export class Engine {
         current = newer;
         await backOff(round);
       }
-      throw new ConflictError(`Others keep changing the session; try again.`);
+      throw new ConflictError("Others keep changing the session; try again.");
     });
   }
 
@@ -322,7 +322,7 @@ export class Engine {
   }
 
   async #readAgain(key: RecordKey, error: unknown): Promise<StoredRecord | Tombstone | null> {
-    if (!isSymbolonError(error) || !(error instanceof StoreUnavailableError)) throw error;
+    if (!(error instanceof StoreUnavailableError)) throw error;
     try {
       return await this.read(key);
     } catch {

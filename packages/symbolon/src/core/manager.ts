@@ -227,7 +227,8 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async revokeTenant(tenant: string, reason?: string): Promise<number> {
-    return this.#endTenant(tenant, reason);
+    // Checked here: a tenant that is null by mistake must not end everything.
+    return this.#endTenant(checkId(tenant, "tenant"), reason);
   }
 
   async revokeEverything(reason?: string): Promise<number> {
@@ -359,7 +360,8 @@ class Manager<Data extends object> implements SessionManager<Data> {
   async #listRecords(options: ListOptions, page: PageRequest): Promise<RecordPage> {
     const { calls } = this.#engine;
     if (options.userId !== undefined) return calls.ask("listByOwner", this.#ownerKey(options.userId), page);
-    if (options.tenant !== undefined) return calls.ask("listByTenant", this.#tenantKey(options.tenant), page);
+    if (options.tenant !== undefined)
+      return calls.ask("listByTenant", this.#tenantKey(checkId(options.tenant, "tenant")), page);
     throw new OptionsError("list: name a userId or a tenant.");
   }
 

@@ -255,5 +255,5 @@ function warnWithheld(engine: Engine, reason: WithheldReason): void {
 }
 
 function isStoreFailure(error: unknown): boolean {
-  return isSymbolonError(error) && error instanceof StoreUnavailableError;
+  return error instanceof StoreUnavailableError;
 }
