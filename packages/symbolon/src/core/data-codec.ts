@@ -31,13 +31,13 @@ export class DataCodec {
    */
   load(text: string): JsonObject {
     const data = decodeData(text, this.#bounds);
-    if (data === null) throw new DataInvalidError("", "Stored session data is over the bounds.");
+    if (data === null) throw new DataInvalidError("", "Stored data is over the bounds.");
     if (this.#schema === null) return data;
     let result = this.#validate(this.#schema, data);
     if (result.issues !== undefined && this.#upgrade !== null) {
       result = this.#validate(this.#schema, this.#upgrade(data));
     }
-    if (result.issues !== undefined) throw refusal(result.issues, "Stored session data fails the schema; see upgrade");
+    if (result.issues !== undefined) throw refusal(result.issues, "Stored data fails the schema; see upgrade");
     return result.value as JsonObject;
   }
 

@@ -228,7 +228,7 @@ export class Engine {
       authenticatedAt: userId === null ? null : now,
       lastSeenAt: now,
       idle: lifetime.idle,
-      absoluteAt: Math.min(now + lifetime.absolute, beginning.endsAt ?? Number.POSITIVE_INFINITY),
+      absoluteAt: Math.min(now + lifetime.absolute, beginning.endsAt ?? Infinity),
       remember: beginning.remember ?? false,
       generation: 1,
       verifier: token.verifier.toString("base64url"),
@@ -303,11 +303,9 @@ export class Engine {
     const found = await this.read(snapshot.record);
     if (found === null || isTombstone(found)) return null;
     const newer = this.vault.open(snapshot.record.lookup, found);
-    if (newer === null) this.events.emit("bad-seal", { id: snapshot.envelope.id });
-    else {
-      const { id, userId } = newer.envelope;
-      this.events.emit("merged", { id, userId });
-    }
+    const { id, userId } = snapshot.envelope;
+    if (newer === null) this.events.emit("bad-seal", { id });
+    else this.events.emit("merged", { id, userId });
     return newer;
   }
 

@@ -127,7 +127,7 @@ export function createSessionManager<Data extends object = Record<string, unknow
 export function engineOf(sessions: SessionManager<never> | SessionManager<object>): Engine {
   const engine = engines.get(sessions);
   if (engine !== undefined) return engine;
-  throw new OptionsError("sessions: pass what createSessionManager returned (from this copy of the package).");
+  throw new OptionsError("sessions: pass what createSessionManager returned.");
 }
 
 class Manager<Data extends object> implements SessionManager<Data> {

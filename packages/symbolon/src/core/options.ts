@@ -173,12 +173,9 @@ export function checkId(value: unknown, name: string): string {
 }
 
 function resolveTouchEvery(value: Duration | undefined, idle: number): number {
-  if (value === undefined) return idle / 10;
-  const touchEvery = parseDuration(value, "lifetime.touchEvery");
-  if (touchEvery > idle / 10) {
-    throw new OptionsError("lifetime.touchEvery: at most a tenth of lifetime.idle.");
-  }
-  return touchEvery;
+  const touchEvery = value === undefined ? idle / 10 : parseDuration(value, "lifetime.touchEvery");
+  if (touchEvery <= idle / 10) return touchEvery;
+  throw new OptionsError("lifetime.touchEvery: at most a tenth of lifetime.idle.");
 }
 
 function resolveBounds(bounds: Partial<Bounds>): Bounds {
@@ -218,7 +215,7 @@ function checkSchema(schema: Partial<StandardSchemaV1> | null | undefined): Stan
 
 function checkClock(clock: Clock): Clock {
   if (typeof clock.now === "function") return clock;
-  throw new OptionsError("clock: pass an object whose now() answers milliseconds since the epoch.");
+  throw new OptionsError("clock: pass an object with now(), in milliseconds.");
 }
 
 function checkFunction<F>(value: F, name: string): F {

@@ -265,6 +265,9 @@ export class Vault {
   }
 }
 
+/** The client's half of a pad that the server makes alone. */
+const NOTHING = Buffer.alloc(0);
+
 function padOf(
   server: Key,
   lookup: string,
@@ -273,9 +276,9 @@ function padOf(
   salt: Buffer,
   secret: Buffer | null,
 ): Buffer | null {
-  if (mode === "split" && secret === null) return null;
-  const place = Buffer.from(`${mode}/1\n${lookup}\n${generation}\n`);
-  return hmac(server.wrap, Buffer.concat(mode === "split" && secret !== null ? [place, salt, secret] : [place, salt]));
+  const half = mode === "split" ? secret : NOTHING;
+  if (half === null) return null;
+  return hmac(server.wrap, Buffer.concat([Buffer.from(`${mode}/1\n${lookup}\n${generation}\n`), salt, half]));
 }
 
 function openData(key: Buffer, lookup: string, dataVersion: number, sealed: Buffer): string | null {

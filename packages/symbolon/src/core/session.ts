@@ -1,37 +1,9 @@
 /** Session: what request code holds. */
-import { digestBytes } from "../crypto/derive.ts";
-import { ConflictError, OptionsError, RecordCorruptError, StoreUnavailableError } from "../errors.ts";
-import { applyChanges, type Change, findChanges } from "./changes.ts";
-import type { Engine, Outcome } from "./engine.ts";
+import { OptionsError, StoreUnavailableError } from "../errors.ts";
+import type { Engine } from "./engine.ts";
 import { deadlineOf, type Duration, parseDuration } from "./lifetime.ts";
-import {
-  type Device,
-  type Envelope,
-  replacedError,
-  type SessionState,
-  type Snapshot,
-  type SnapshotChange,
-} from "./record.ts";
-import { secretOf, verifierMatches } from "./token.ts";
-
-type JsonObject = Record<string, unknown>;
-type DataChange = (data: JsonObject) => void | Promise<void>;
-
-/** What the data becomes with a write, and whether that differs from what is stored. */
-interface NextData {
-  readonly text: string;
-  readonly differs: boolean;
-}
-
-/** What a request wants written, fixed when its save begins: later changes belong to the next save. */
-interface Intent {
-  /** The request's data as text; null when it changed none. */
-  readonly mine: string | null;
-  readonly baseline: string;
-  readonly baseVersion: number;
-  readonly change: DataChange | null;
-  readonly shortenedTo: number | null;
-}
+import type { Device, Envelope, SessionState, Snapshot, SnapshotChange } from "./record.ts";
+import { type DataChange, type DataIntent, type NextData, SessionData } from "./session-data.ts";
 
 /** What `save` and `update` answer: written, nothing to write, or the session has ended meanwhile. */
 export type SaveResult = "saved" | "unchanged" | "gone";
@@ -89,7 +61,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       commit: (session) => session.#serially(() => session.#commit(null, true)),
       discard: (session) => session.#discard(),
       takeNews: (session) => session.#takeNews(),
-      tokenOf: (session) => session.#token,
+      tokenOf: (session) => session.#data.token,
       isUsed: (session) => session.#isUsed,
     };
   }
@@ -97,24 +69,16 @@ export class Session<Data extends object = Record<string, unknown>> {
   readonly #engine: Engine;
   readonly #limit: "read-only" | "unsent" | null;
   #snapshot: Snapshot | null;
-  #token: string | null;
+  /** Holds the token, too: it is half of the data's key. */
+  #data: SessionData;
   #isNew: boolean;
   /** Ended by somebody else while this request ran: nothing may be written or sent. */
   #gone = false;
   #isUsed = false;
-  /** While the function of an `update` is being called. */
-  #isChanging = false;
   #issued = false;
   #cleared = false;
   #extended = false;
 
-  /** Undefined until touched. */
-  #data: JsonObject | undefined;
-  /** The data as last read or written, as text; what `#data` is compared with. */
-  #baseline = "{}";
-  /** Which stored version of the data the baseline is. */
-  #baseVersion = 0;
-  #dataKey: Buffer | null = null;
   /** The end asked for by `setDuration`, not yet written. */
   #shortenedTo: number | null = null;
   #tail: Promise<unknown> | null = null;
@@ -123,7 +87,7 @@ export class Session<Data extends object = Record<string, unknown>> {
   constructor(engine: Engine, source: SessionSource) {
     this.#engine = engine;
     this.#snapshot = source.snapshot;
-    this.#token = source.token;
+    this.#data = new SessionData(engine, source.token);
     this.#isNew = source.snapshot === null;
     this.#limit = source.limit ?? null;
   }
@@ -190,7 +154,7 @@ export class Session<Data extends object = Record<string, unknown>> {
   /** Whether there is something that `save` would write. */
   get isModified(): boolean {
     this.#isUsed = true;
-    return !this.#gone && (this.#shortenedTo !== null || this.#changedText() !== null);
+    return !this.#gone && (this.#shortenedTo !== null || this.#data.changedText() !== null);
   }
 
   /**
@@ -205,7 +169,7 @@ export class Session<Data extends object = Record<string, unknown>> {
   /** Replaces all data. */
   set data(value: Data) {
     this.#open();
-    this.#data = value as JsonObject;
+    this.#data.replace(value as Record<string, unknown>);
   }
 
   /**
@@ -271,7 +235,7 @@ export class Session<Data extends object = Record<string, unknown>> {
   /** One operation of this object after the other, so that two saves in one handler cannot meet halfway. */
   async #serially<T>(operation: () => Promise<T>): Promise<T> {
     // It would wait for itself, for ever.
-    if (this.#isChanging) throw new OptionsError("update: call nothing of the session inside its function.");
+    if (this.#data.isChanging) throw new OptionsError("update: call nothing of the session inside it.");
     const before = this.#tail;
     const own = before === null ? operation() : before.then(operation, operation);
     this.#tail = own;
@@ -282,66 +246,26 @@ export class Session<Data extends object = Record<string, unknown>> {
     }
   }
 
-  #open(): JsonObject {
+  #open(): object {
     this.#isUsed = true;
-    if (this.#data !== undefined) return this.#data;
-    const snapshot = this.#snapshot;
-    const opened = snapshot === null ? null : this.#openStored(snapshot);
-    const data = opened === null ? this.#engine.codec.initial() : this.#engine.codec.load(opened);
-    // With a schema the loaded value may have defaults the stored text has not: they are no change of the request's.
-    this.#baseline = opened !== null && this.#engine.options.schema === null ? opened : this.#engine.codec.encode(data);
-    this.#baseVersion = snapshot?.envelope.dataVersion ?? 0;
-    this.#data = data;
-    return data;
-  }
-
-  /** The stored data as text, null when there is none. */
-  #openStored(snapshot: Snapshot): string | null {
-    if (snapshot.record.data === null) return null;
-    const { vault } = this.#engine;
-    if (this.#dataKey !== null) {
-      const text = vault.openDataWith(this.#dataKey, snapshot);
-      if (text !== null) return text;
-    }
-    const opened = vault.openData(snapshot, this.#secret());
-    if (opened === null && this.#secretFor(snapshot) === null) throw replacedError();
-    if (opened === null) throw new RecordCorruptError("The session's data does not open.");
-    this.#dataKey = opened.key;
-    return opened.text;
-  }
-
-  #secret(): Buffer | null {
-    return this.#token === null ? null : secretOf(this.#token);
-  }
-
-  /** The token's secret; null when another token has replaced it. */
-  #secretFor(snapshot: Snapshot): Buffer | null {
-    const secret = this.#secret();
-    return secret !== null && verifierMatches(digestBytes(secret), snapshot.verifier) ? secret : null;
-  }
-
-  /** The data as text when it differs from the baseline, else null. */
-  #changedText(): string | null {
-    if (this.#data === undefined) return null;
-    const text = this.#engine.codec.encode(this.#data);
-    return text === this.#baseline ? null : text;
+    return this.#data.open(this.#snapshot);
   }
 
   #needsCommit(): boolean {
     if (this.#gone) return false;
     if (this.#snapshot !== null && this.#engine.isTouchDue(this.#snapshot)) return true;
-    return this.#shortenedTo !== null || this.#changedText() !== null;
+    return this.#shortenedTo !== null || this.#data.changedText() !== null;
   }
 
   #discard(): void {
-    this.#data = undefined;
+    this.#data.discard();
     this.#shortenedTo = null;
   }
 
   #takeNews(): TokenNews {
     const silent = this.#gone;
     const news = {
-      issued: this.#issued && !silent ? this.#token : null,
+      issued: this.#issued && !silent ? this.#data.token : null,
       cleared: this.#cleared && !silent,
       extended: this.#extended && !silent,
       remembered: this.#snapshot?.envelope.remember ?? false,
@@ -354,11 +278,7 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   #becomeAnonymous(): void {
     this.#snapshot = null;
-    this.#token = null;
-    this.#data = undefined;
-    this.#baseline = "{}";
-    this.#baseVersion = 0;
-    this.#dataKey = null;
+    this.#data = new SessionData(this.#engine, null);
     this.#shortenedTo = null;
     this.#isNew = true;
     this.#issued = false;
@@ -368,160 +288,70 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   async #commit(change: DataChange | null, touch: boolean): Promise<SaveResult> {
     if (this.#gone) return "gone";
-    const mine = this.#changedText();
+    const intent = this.#data.intend(change);
     const snapshot = this.#snapshot;
     const isTouchDue = touch && snapshot !== null && this.#engine.isTouchDue(snapshot);
-    if (mine === null && change === null && this.#shortenedTo === null && !isTouchDue) return "unchanged";
+    if (intent.mine === null && change === null && this.#shortenedTo === null && !isTouchDue) return "unchanged";
     if (this.#limit === "read-only") throw readOnlyError();
     if (this.#limit === "unsent") return "unchanged";
-    if (mine !== null && change === null) this.#engine.codec.checkSchema(this.#data);
-    const intent: Intent = {
-      mine,
-      baseline: this.#baseline,
-      baseVersion: this.#baseVersion,
-      change,
-      shortenedTo: this.#shortenedTo,
-    };
+    this.#data.check(intent);
     return snapshot === null ? this.#create(intent) : this.#write(snapshot, intent);
   }
 
-  async #create(intent: Intent): Promise<SaveResult> {
-    const { codec } = this.#engine;
-    let text = intent.mine;
-    if (intent.change !== null) {
-      const draft = codec.parse(text ?? codec.encode(this.#open()));
-      await this.#run(intent.change, draft);
-      codec.checkSchema(draft);
-      text = codec.encode(draft);
-    }
-    if (text === null || text === this.#baseline) return "unchanged";
-    const { snapshot, token } = await this.#engine.create({ text, endsAt: intent.shortenedTo });
-    this.#token = token.text;
+  async #create(intent: DataIntent): Promise<SaveResult> {
+    const endsAt = this.#shortenedTo;
+    const text = await this.#data.first(intent);
+    if (text === null) return "unchanged";
+    const { snapshot, token } = await this.#engine.create({ text, endsAt });
+    this.#data.token = token.text;
     this.#issued = true;
     this.#cleared = false;
-    this.#settleDuration(intent);
-    this.#written(snapshot, intent, text);
+    this.#written(snapshot, intent, text, endsAt);
     return "saved";
   }
 
-  async #write(start: Snapshot, intent: Intent): Promise<SaveResult> {
-    let next: NextData | null = null;
+  async #write(start: Snapshot, intent: DataIntent): Promise<SaveResult> {
+    const endsAt = this.#shortenedTo;
+    let text: string | null = null;
     const outcome = await this.#engine.write(start, (current) => {
-      const finish = (data: NextData | null): SnapshotChange | null => {
-        next = data;
-        return this.#nextRecord(current, data, intent.shortenedTo);
+      const finish = (next: NextData | null): SnapshotChange | null => {
+        text = next?.text ?? null;
+        return this.#nextRecord(current, next, endsAt);
       };
-      // Without a function to wait for, the write is worked out at once.
-      if (intent.change === null) return finish(this.#nextData(current, intent));
-      return this.#updatedData(current, intent, intent.change).then(finish);
+      const next = this.#data.next(current, intent);
+      return next instanceof Promise ? next.then(finish) : finish(next);
     });
-    return this.#settle(outcome, intent, (next as NextData | null)?.text ?? null);
-  }
-
-  /** The data to stand on top of `current`; null when this write is not about data. */
-  #nextData(current: Snapshot, intent: Intent): NextData | null {
-    if (intent.mine === null) return null;
-    if (current.envelope.dataVersion === intent.baseVersion) return { text: intent.mine, differs: true };
-    const { stored, draft } = this.#replayOn(current, intent);
-    return this.#finished(draft, stored);
-  }
-
-  /** The same with a function that changes the data. */
-  async #updatedData(current: Snapshot, intent: Intent, change: DataChange): Promise<NextData> {
-    const { stored, draft } = this.#replayOn(current, intent);
-    await this.#run(change, draft);
-    return this.#finished(draft, stored);
-  }
-
-  async #run(change: DataChange, draft: JsonObject): Promise<void> {
-    let running: void | Promise<void>;
-    this.#isChanging = true;
-    try {
-      running = change(draft);
-    } finally {
-      this.#isChanging = false;
-    }
-    await running;
-  }
-
-  /** The stored data, and a copy of it with what this request changed. */
-  #replayOn(current: Snapshot, { mine, baseline, baseVersion }: Intent): { stored: string | null; draft: JsonObject } {
-    const { codec, options } = this.#engine;
-    if (mine !== null && options.strict && current.envelope.dataVersion !== baseVersion) {
-      throw new ConflictError("Another request changed the session's data meanwhile.");
-    }
-    const stored = this.#openStored(current);
-    const draft = stored === null ? codec.initial() : codec.load(stored);
-    if (mine !== null) applyChanges(draft, findChanges(codec.parse(baseline), codec.parse(mine)));
-    return { stored, draft };
-  }
-
-  #finished(draft: JsonObject, stored: string | null): NextData {
-    const { codec } = this.#engine;
-    codec.checkSchema(draft);
-    const text = codec.encode(draft);
-    return { text, differs: text !== stored };
-  }
-
-  #nextRecord(current: Snapshot, next: NextData | null, shortenedTo: number | null): SnapshotChange | null {
-    const { envelope: old, record } = current;
-    const absoluteAt = Math.min(old.absoluteAt, shortenedTo ?? Number.POSITIVE_INFINITY);
-    const differs = next !== null && next.differs;
-    if (!differs && absoluteAt === old.absoluteAt && !this.#engine.isTouchDue(current)) return null;
-    const envelope = { ...old, absoluteAt, lastSeenAt: Math.max(this.#engine.now(), old.lastSeenAt) };
-    if (!differs) return { envelope };
-    // A write may come before the first look at the data: its key is then still to be opened.
-    if (this.#dataKey === null) this.#openStored(current);
-    const known = { key: this.#dataKey, secret: this.#secretFor(current), seal: this.#engine.options.seal };
-    const sealed = this.#engine.vault.sealData(record.lookup, envelope, next.text, known);
-    this.#dataKey = sealed.key;
-    return { envelope: sealed.envelope, data: sealed.data };
-  }
-
-  #settle(outcome: Outcome, intent: Intent, text: string | null): SaveResult {
-    if (outcome.status === "gone") {
-      this.#gone = true;
-      this.#snapshot = null;
-      this.#data = {};
-      return "gone";
-    }
-    this.#settleDuration(intent);
+    if (outcome.status === "gone") return this.#end();
     if (outcome.status === "saved") {
       // A cookie with a replaced token would take the place of its successor.
-      this.#extended = this.#secretFor(outcome.snapshot) !== null;
-      if (this.#token !== null) this.#engine.remember(this.#token, outcome.snapshot);
+      this.#extended = this.#data.isOpenedBy(outcome.snapshot);
+      if (this.#data.token !== null) this.#engine.remember(this.#data.token, outcome.snapshot);
     }
-    this.#written(outcome.snapshot, intent, text);
+    this.#written(outcome.snapshot, intent, text, endsAt);
     return outcome.status;
   }
 
-  #settleDuration(intent: Intent): void {
-    if (this.#shortenedTo === intent.shortenedTo) this.#shortenedTo = null;
+  #nextRecord(current: Snapshot, next: NextData | null, endsAt: number | null): SnapshotChange | null {
+    const { envelope: old } = current;
+    const absoluteAt = Math.min(old.absoluteAt, endsAt ?? old.absoluteAt);
+    const differs = next !== null && next.differs;
+    if (!differs && absoluteAt === old.absoluteAt && !this.#engine.isTouchDue(current)) return null;
+    const envelope = { ...old, absoluteAt, lastSeenAt: Math.max(this.#engine.now(), old.lastSeenAt) };
+    return differs ? this.#data.seal(current, envelope, next.text) : { envelope };
   }
 
-  /** Takes over what is stored now; what others wrote is brought into the live object, in place. */
-  #written(snapshot: Snapshot, intent: Intent, text: string | null): void {
+  /** Somebody ended the session while this request ran. */
+  #end(): SaveResult {
+    this.#gone = true;
+    this.#snapshot = null;
+    this.#data.replace({});
+    return "gone";
+  }
+
+  #written(snapshot: Snapshot, intent: DataIntent, text: string | null, endsAt: number | null): void {
     this.#snapshot = snapshot;
-    if (text === null || this.#data === undefined) return;
-    const own = intent.mine ?? intent.baseline;
-    if (text !== own) {
-      const { codec } = this.#engine;
-      const madeMeanwhile = this.#changesSince(own);
-      applyChanges(this.#data, findChanges(codec.parse(own), codec.parse(text)));
-      applyChanges(this.#data, madeMeanwhile);
-    }
-    this.#baseline = text;
-    this.#baseVersion = snapshot.envelope.dataVersion;
-  }
-
-  /** What the application changed while a save was under way; it belongs to the next one. */
-  #changesSince(own: string): readonly Change[] {
-    try {
-      return this.#data === undefined ? [] : findChanges(this.#engine.codec.parse(own), this.#data);
-    } catch {
-      // Something that cannot be stored, as a cycle: the next save says so.
-      return [];
-    }
+    if (this.#shortenedTo === endsAt) this.#shortenedTo = null;
+    if (text !== null) this.#data.take(snapshot, intent, text);
   }
 }
 

@@ -59,7 +59,7 @@ describe("a wrong option", () => {
     ["an unknown way with failures", { onStoreFailure: "allow" }, /^onStoreFailure: write one of 'deny', 'anonymous'/],
     ["a schema that is none", { schema: {} }, /^schema: pass a Standard Schema/],
     ["a schema of null", { schema: null }, /^schema: pass a Standard Schema/],
-    ["a clock that is none", { clock: {} }, /^clock: pass an object whose now\(\)/],
+    ["a clock that is none", { clock: {} }, /^clock: pass an object with now\(\)/],
     ["the date for a clock", { clock: Date.now }, /^clock: pass an object/],
     ["an upgrade that is none", { upgrade: "v2" }, /^upgrade: must be a function/],
     ["no depth", { bounds: { depth: 0 } }, /^bounds\.depth: write a whole number from 1 to 256/],

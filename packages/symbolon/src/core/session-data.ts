@@ -1,0 +1,213 @@
+/** SessionData: a session's data as one request sees it - opened, compared, replayed on newer data, sealed. */
+import { digestBytes } from "../crypto/derive.ts";
+import { ConflictError, RecordCorruptError } from "../errors.ts";
+import { applyChanges, type Change, findChanges } from "./changes.ts";
+import type { Engine } from "./engine.ts";
+import { type Envelope, replacedError, type Snapshot, type SnapshotChange } from "./record.ts";
+import type { Awaitable } from "./store.ts";
+import { secretOf, verifierMatches } from "./token.ts";
+
+type JsonObject = Record<string, unknown>;
+
+/** The function of an `update`. */
+export type DataChange = (data: JsonObject) => void | Promise<void>;
+
+/** What a request wants of the data, fixed when its save begins: later changes belong to the next save. */
+export interface DataIntent {
+  /** The request's data as text; null when it changed none. */
+  readonly mine: string | null;
+  readonly baseline: string;
+  readonly baseVersion: number;
+  readonly change: DataChange | null;
+}
+
+/** What the data becomes with a write, and whether that differs from what is stored. */
+export interface NextData {
+  readonly text: string;
+  readonly differs: boolean;
+}
+
+export class SessionData {
+  /** The client's half of the key; null before there is one. */
+  token: string | null;
+  readonly #engine: Engine;
+  /** Undefined until touched. */
+  #value: JsonObject | undefined;
+  /** The data as last read or written, as text; what `#value` is compared with. */
+  #baseline = "{}";
+  /** Which stored version of the data the baseline is. */
+  #baseVersion = 0;
+  #key: Buffer | null = null;
+  /** Whether the function of an `update` is being called right now. */
+  isChanging = false;
+
+  constructor(engine: Engine, token: string | null) {
+    this.#engine = engine;
+    this.token = token;
+  }
+
+  /** The live object, opened on first use. */
+  open(snapshot: Snapshot | null): JsonObject {
+    if (this.#value !== undefined) return this.#value;
+    const { codec, options } = this.#engine;
+    const stored = snapshot === null ? null : this.#openStored(snapshot);
+    const value = stored === null ? codec.initial() : codec.load(stored);
+    // With a schema the loaded value may have defaults the stored text has not: they are no change of the request's.
+    this.#baseline = stored !== null && options.schema === null ? stored : codec.encode(value);
+    this.#baseVersion = snapshot?.envelope.dataVersion ?? 0;
+    this.#value = value;
+    return value;
+  }
+
+  /** Puts another object in place of the live one. */
+  replace(value: JsonObject): void {
+    this.#value = value;
+  }
+
+  /** Drops what was not written. */
+  discard(): void {
+    this.#value = undefined;
+  }
+
+  /** The data as text when it differs from the baseline, else null. */
+  changedText(): string | null {
+    if (this.#value === undefined) return null;
+    const text = this.#engine.codec.encode(this.#value);
+    return text === this.#baseline ? null : text;
+  }
+
+  /** Fixes what the request wants now. */
+  intend(change: DataChange | null): DataIntent {
+    return { mine: this.changedText(), baseline: this.#baseline, baseVersion: this.#baseVersion, change };
+  }
+
+  /** Checks the request's own data before it is written; what `change` makes of it is checked later. */
+  check(intent: DataIntent): void {
+    if (intent.mine !== null && intent.change === null) this.#engine.codec.checkSchema(this.#value);
+  }
+
+  /** The data of a session that is not stored yet; null when there is nothing to store. */
+  async first({ mine, change }: DataIntent): Promise<string | null> {
+    const { codec } = this.#engine;
+    let text = mine;
+    if (change !== null) {
+      const draft = codec.parse(text ?? codec.encode(this.open(null)));
+      await this.#run(change, draft);
+      text = this.#finished(draft, null).text;
+    }
+    return text === this.#baseline ? null : text;
+  }
+
+  /** The data to stand on top of `current`; null when the write is not about data. At once, save with a function. */
+  next(current: Snapshot, intent: DataIntent): Awaitable<NextData | null> {
+    const { mine, change, baseVersion } = intent;
+    if (change !== null) return this.#updated(current, intent, change);
+    if (mine === null) return null;
+    if (current.envelope.dataVersion === baseVersion) return { text: mine, differs: true };
+    const { stored, draft } = this.#replayOn(current, intent);
+    return this.#finished(draft, stored);
+  }
+
+  /** Seals the data for the next version of a record. */
+  seal(current: Snapshot, envelope: Envelope, text: string): SnapshotChange {
+    // A write may come before the first look at the data: its key is then still to be opened.
+    if (this.#key === null) this.#openStored(current);
+    const { vault, options } = this.#engine;
+    const secret = this.isOpenedBy(current) ? this.#secret() : null;
+    const sealed = vault.sealData(current.record.lookup, envelope, text, {
+      key: this.#key,
+      secret,
+      seal: options.seal,
+    });
+    this.#key = sealed.key;
+    return { envelope: sealed.envelope, data: sealed.data };
+  }
+
+  /** Whether the token is still the session's, and no other has replaced it. */
+  isOpenedBy(snapshot: Snapshot): boolean {
+    const secret = this.#secret();
+    return secret !== null && verifierMatches(digestBytes(secret), snapshot.verifier);
+  }
+
+  /** Takes over what is stored now; what others wrote is brought into the live object, in place. */
+  take(snapshot: Snapshot, intent: DataIntent, text: string): void {
+    if (this.#value === undefined) return;
+    const own = intent.mine ?? intent.baseline;
+    if (text !== own) {
+      const { codec } = this.#engine;
+      const madeMeanwhile = this.#changesSince(this.#value, own);
+      applyChanges(this.#value, findChanges(codec.parse(own), codec.parse(text)));
+      applyChanges(this.#value, madeMeanwhile);
+    }
+    this.#baseline = text;
+    this.#baseVersion = snapshot.envelope.dataVersion;
+  }
+
+  #secret(): Buffer | null {
+    return this.token === null ? null : secretOf(this.token);
+  }
+
+  /** The stored data as text, null when there is none. */
+  #openStored(snapshot: Snapshot): string | null {
+    if (snapshot.record.data === null) return null;
+    const { vault } = this.#engine;
+    if (this.#key !== null) {
+      const text = vault.openDataWith(this.#key, snapshot);
+      if (text !== null) return text;
+    }
+    const opened = vault.openData(snapshot, this.#secret());
+    if (opened === null && !this.isOpenedBy(snapshot)) throw replacedError();
+    if (opened === null) throw new RecordCorruptError("The data does not open.");
+    this.#key = opened.key;
+    return opened.text;
+  }
+
+  async #updated(current: Snapshot, intent: DataIntent, change: DataChange): Promise<NextData> {
+    const { stored, draft } = this.#replayOn(current, intent);
+    await this.#run(change, draft);
+    return this.#finished(draft, stored);
+  }
+
+  async #run(change: DataChange, draft: JsonObject): Promise<void> {
+    let running: void | Promise<void>;
+    this.isChanging = true;
+    try {
+      running = change(draft);
+    } finally {
+      this.isChanging = false;
+    }
+    await running;
+  }
+
+  /** The stored data, and a copy of it with what this request changed. */
+  #replayOn(
+    current: Snapshot,
+    { mine, baseline, baseVersion }: DataIntent,
+  ): { readonly stored: string | null; readonly draft: JsonObject } {
+    const { codec, options } = this.#engine;
+    if (mine !== null && options.strict && current.envelope.dataVersion !== baseVersion) {
+      throw new ConflictError("Another request changed the data meanwhile.");
+    }
+    const stored = this.#openStored(current);
+    const draft = stored === null ? codec.initial() : codec.load(stored);
+    if (mine !== null) applyChanges(draft, findChanges(codec.parse(baseline), codec.parse(mine)));
+    return { stored, draft };
+  }
+
+  #finished(draft: JsonObject, stored: string | null): NextData {
+    const { codec } = this.#engine;
+    codec.checkSchema(draft);
+    const text = codec.encode(draft);
+    return { text, differs: text !== stored };
+  }
+
+  /** What the application changed while a save was under way; it belongs to the next one. */
+  #changesSince(value: JsonObject, own: string): readonly Change[] {
+    try {
+      return findChanges(this.#engine.codec.parse(own), value);
+    } catch {
+      // Something that cannot be stored, as a cycle: the next save says so.
+      return [];
+    }
+  }
+}
