@@ -21,6 +21,7 @@ export type { SaveResult, Session } from "./core/session.ts";
 export type { SessionInfo } from "./core/session-info.ts";
 export type * from "./core/store.ts";
 export {
+  canAdmit,
   canClose,
   canPrune,
   canReplicate,

@@ -147,6 +147,49 @@ export interface OwnerIndex {
   deleteByOwner(owner: OwnerKey, except: readonly string[], ending: Ending, call: StoreCall): Awaitable<number>;
 }
 
+/** How many records there may be, and what gives way. */
+export interface AdmissionRules {
+  /** Live records of the owner, the new one included; null for any number. */
+  readonly perOwner: number | null;
+  /** Live records of all owners of the space, the new one included; null for any number. */
+  readonly total: number | null;
+  /** What happens at `perOwner`. At `total` a record is always refused: nobody gives way to another user. */
+  readonly onLimit: "reject" | "evict-oldest" | "evict-idle" | "reuse";
+  /** Lookup of a record whose place the new one takes, null for none. It counts for nothing if it is this owner's. */
+  readonly replacing: string | null;
+}
+
+/** What became of a record that asked to be admitted. */
+export type Admission =
+  /** Stored; `evicted` are the records that gave way, as they were before. */
+  | { readonly status: "created"; readonly evicted: readonly StoredRecord[] }
+  /** A record or tombstone has that lookup; nothing changed. */
+  | { readonly status: "exists" }
+  /** There is no room; nothing changed. */
+  | { readonly status: "refused"; readonly limit: "owner" | "total" }
+  /** There is no room and `onLimit` is `reuse`: the owner's newest live record; nothing changed. */
+  | { readonly status: "reused"; readonly record: StoredRecord };
+
+/** Ability: create a record only while there is room. */
+export interface Admitting {
+  /**
+   * Creates a record with an owner, or refuses, in one atomic step with the counting: however many do this at once,
+   * there are never more live records (`deadline > call.now`) than the rules allow.
+   *
+   * In order: `replacing`, if it is a live record of this owner, is set aside. While the owner's live records and the
+   * new one are more than `perOwner`: `reject` refuses, `reuse` hands back the newest (`createdAt`, then `lookup`),
+   * `evict-oldest` lets go the one of the lowest `createdAt`, `evict-idle` of the lowest `touchedAt` (then
+   * `createdAt`, then `lookup`). If then the space has more live records with an owner than `total`, it is refused and
+   * nothing has changed. Else what was let go ends with the reason `evicted`, what was set aside with `replaced`, at
+   * `call.now`, as `delete` would end them, and the record is stored.
+   */
+  admit(
+    record: StoredRecord & { readonly owner: string },
+    rules: AdmissionRules,
+    call: StoreCall,
+  ): Awaitable<Admission>;
+}
+
 /** All records of a tenant; with `tenant: null` all records of the space. */
 export interface TenantKey {
   readonly space: string;
@@ -204,6 +247,10 @@ export function isTombstone(found: StoredRecord | Tombstone): found is Tombstone
 /** Feature tests: the engine asks which ability a store has, never which store it is. */
 export function hasOwnerIndex<S extends Store>(store: S): store is S & OwnerIndex {
   return "listByOwner" in store;
+}
+
+export function canAdmit<S extends Store>(store: S): store is S & Admitting {
+  return "admit" in store;
 }
 
 export function hasTenantIndex<S extends Store>(store: S): store is S & TenantIndex {

@@ -57,6 +57,7 @@ describe("the public names", () => {
         "StoreUnavailableError",
         "SymbolonError",
         "TOMBSTONE_MS",
+        "canAdmit",
         "canClose",
         "canPrune",
         "canReplicate",

@@ -28,6 +28,7 @@ interface Rule {
 const STORE_VALUES = {
   "core/store.ts": [
     "TOMBSTONE_MS",
+    "canAdmit",
     "canClose",
     "canPrune",
     "canReplicate",
