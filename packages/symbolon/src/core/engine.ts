@@ -241,7 +241,7 @@ export class Engine {
     const key = { space: vault.space, route, lookup: token.lookup };
     const snapshot = vault.sealFirst(key, owner, sealed?.envelope ?? empty, sealed?.data ?? null);
     await this.#insert(snapshot);
-    this.events.emit("created", { id: token.handle, userId });
+    this.events.emit("created", { id: token.handle, userId, state: empty.state });
     return { snapshot, token };
   }
 

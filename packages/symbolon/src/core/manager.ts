@@ -98,6 +98,8 @@ export interface SessionManager<Data extends object = Record<string, unknown>> {
   setKeys(keys: readonly (string | undefined)[]): void;
   /** Listens to an event; the returned function stops listening. Listeners run synchronously and cannot break a request. */
   on<Type extends keyof SessionEvents>(type: Type, listener: SessionListener<Type>): () => void;
+  /** Listens to every event. */
+  on(type: "*", listener: SessionListener): () => void;
   /** Stops the background work and closes what the store opened itself. */
   close(): Promise<void>;
 }
@@ -174,7 +176,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
       return { envelope: { ...current.envelope, generation, verifier, wrap, lastSeenAt: engine.now() } };
     });
     if (outcome.status !== "saved") return null;
-    engine.events.emit("refreshed", { id: envelope.id, userId: envelope.userId });
+    engine.events.emit("rotated", { id: envelope.id, userId: envelope.userId, reason: "refresh" });
     return this.#withToken(outcome.snapshot, next.text);
   }
 
@@ -287,7 +289,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     this.#engine.events.emit("keys-changed", { keys: ids });
   }
 
-  on<Type extends keyof SessionEvents>(type: Type, listener: SessionListener<Type>): () => void {
+  on(type: keyof SessionEvents | "*", listener: (event: never) => void): () => void {
     return this.#engine.events.on(type, listener);
   }
 

@@ -159,7 +159,7 @@ describe("events", () => {
     await session?.update((data) => void (data["m"] = 1));
     expect(types()).toEqual(["merged"]);
     const next = await sessions.refresh(token);
-    expect(types()).toEqual(["refreshed"]);
+    expect(types()).toEqual(["rotated"]);
     expect([await sessions.refresh(token), await sessions.validate(token), await sessions.validate("x")]).toEqual([
       null,
       null,
