@@ -2,15 +2,16 @@
 import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
 import { isSymbolonError } from "../errors.ts";
-import { attachSession, findOpened, mountSettings, openSession } from "../http/index.ts";
+import { attachSession, type Connection, findOpened, mountSettings, openSession } from "../http/index.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
 import { guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
 export { refusalOf, sessionOf } from "../http/index.ts";
 
-/** The part of Express' request that is read. `secure` follows the application's own `trust proxy` setting. */
+/** The part of Express' request that is read. `secure` and `ip` follow the application's own `trust proxy` setting. */
 export interface ExpressRequest extends NodeRequest {
   readonly secure: boolean;
+  readonly ip?: string | undefined;
 }
 
 /** A request that the middleware has handled. */
@@ -34,13 +35,13 @@ export interface WithSession<Data extends object = Record<string, unknown>> {
 export function expressSession<Data extends object>(
   sessions: SessionManager<Data>,
 ): (request: ExpressRequest, response: NodeResponse, next: (error?: unknown) => void) => void {
-  const connectionOf = connectionReader(mountSettings(sessions).trustProxy);
+  const { trustProxy } = mountSettings(sessions);
+  const connectionOf = connectionReader(trustProxy);
   return (request, response, next) => {
     // Mounted twice, or a router mounted in another: the first one does the work.
     if (findOpened(request, sessions) !== null) return next();
-    const connection = connectionOf(request);
-    const secure = connection.secure || request.secure;
-    openSession(sessions, headersOf(request), { ...connection, secure }).then((opened) => {
+    const connection = new ExpressConnection(request, connectionOf(request), trustProxy !== false);
+    openSession(sessions, headersOf(request), connection).then((opened) => {
       attachSession(request, sessions, opened);
       guardResponse(response, opened, {
         isFailed: () => response.statusCode >= 500,
@@ -53,4 +54,25 @@ export function expressSession<Data extends object>(
       next();
     }, next);
   };
+}
+
+/** Secure where either setting says so; the address by `trustProxy` where that is set, else by Express' own setting. */
+class ExpressConnection implements Connection {
+  readonly secure: boolean;
+  readonly loopback: boolean;
+  readonly #request: ExpressRequest;
+  readonly #own: Connection;
+  readonly #isOwn: boolean;
+
+  constructor(request: ExpressRequest, own: Connection, isOwn: boolean) {
+    this.secure = own.secure || request.secure;
+    this.loopback = own.loopback;
+    this.#request = request;
+    this.#own = own;
+    this.#isOwn = isOwn;
+  }
+
+  get ip(): string | null {
+    return (this.#isOwn ? this.#own.ip : this.#request.ip) ?? null;
+  }
 }

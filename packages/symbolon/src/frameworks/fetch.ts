@@ -7,6 +7,7 @@ import {
   cacheControlFor,
   type Connection,
   findOpened,
+  forwardedFor,
   mountSettings,
   openSession,
   type OpenedSession,
@@ -17,7 +18,7 @@ export { refusalOf, sessionOf } from "../http/index.ts";
 
 /** Settings of the binding. */
 export interface FetchSessionOptions {
-  /** How the request came; by default from its URL, and from `X-Forwarded-Proto` when `trustProxy` is true. */
+  /** How the request came; by default from its URL, and from `X-Forwarded-Proto` and `-For` when `trustProxy` is true. */
   readonly connection?: (request: Request) => Connection;
   /** Answers what a handler throws; by default the error is thrown on, or a bare 500 when a cookie has to go out. */
   readonly onError?: (error: unknown, request: Request) => Response | Promise<Response>;
@@ -139,5 +140,6 @@ function connectionFromUrl(request: Request, trustProxy: boolean): Connection {
   return {
     secure: protocol === "https:" || forwarded,
     loopback: hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname),
+    ip: trustProxy ? forwardedFor(request.headers.get("X-Forwarded-For"), () => false) : null,
   };
 }

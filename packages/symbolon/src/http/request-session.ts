@@ -17,6 +17,8 @@ export interface Connection {
   readonly secure: boolean;
   /** Whether the peer is on this machine; only asked in `development`. */
   readonly loopback: boolean;
+  /** The client's address, when it is known. */
+  readonly ip?: string | null;
 }
 
 /** Why a token that came with the request opened no session. For logs and for telling an evicted user; not an oracle. */

@@ -1,7 +1,7 @@
 /** What a Node request says of itself: headers, and how it came. */
-import { BlockList, isIP } from "node:net";
+import { BlockList, isIP, isIPv4 } from "node:net";
 import { OptionsError } from "../../errors.ts";
-import type { Connection, HeaderSource } from "../../http/index.ts";
+import { type Connection, forwardedFor, type HeaderSource, normalAddress } from "../../http/index.ts";
 
 /** The part of `http.IncomingMessage` and `http2.Http2ServerRequest` that is read. */
 export interface NodeRequest {
@@ -21,12 +21,33 @@ export function headersOf(request: NodeRequest): HeaderSource {
 
 /** Tells how requests came; `trustProxy` is checked here, once. */
 export function connectionReader(trustProxy: boolean | readonly string[]): (request: NodeRequest) => Connection {
-  const isTrusted = trustedPeers(trustProxy);
-  return (request) => {
+  const proxies = trustedProxies(trustProxy);
+  return (request) => new NodeConnection(request, proxies);
+}
+
+/** Reads the address when it is asked for: most requests never ask. */
+class NodeConnection implements Connection {
+  readonly secure: boolean;
+  readonly loopback: boolean;
+  readonly #request: NodeRequest;
+  readonly #peer: string;
+  readonly #proxies: TrustedProxies;
+
+  constructor(request: NodeRequest, proxies: TrustedProxies) {
     const peer = request.socket.remoteAddress ?? "";
-    const secure = request.socket.encrypted === true || (saysHttps(request) && isTrusted(peer));
-    return { secure, loopback: isLoopback(peer) };
-  };
+    this.secure = request.socket.encrypted === true || (saysHttps(request) && proxies.isPeer(peer));
+    this.loopback = isLoopback(peer);
+    this.#request = request;
+    // Kept, because a socket that closes forgets it.
+    this.#peer = peer;
+    this.#proxies = proxies;
+  }
+
+  /** The peer's, or behind a trusted proxy what that says: without a readable `X-Forwarded-For` nobody knows (R-209). */
+  get ip(): string | null {
+    if (!this.#proxies.isPeer(this.#peer)) return normalAddress(this.#peer);
+    return forwardedFor(headersOf(this.#request).get("x-forwarded-for") ?? null, this.#proxies.isListed);
+  }
 }
 
 /** Exactly one value: a list could hold one that the client sent (R-048, R-207). */
@@ -38,15 +59,22 @@ function isLoopback(address: string): boolean {
   return address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127.");
 }
 
-function trustedPeers(trustProxy: boolean | readonly string[]): (peer: string) => boolean {
-  if (typeof trustProxy === "boolean") return () => trustProxy;
+interface TrustedProxies {
+  /** Whether the headers of this peer are believed. */
+  readonly isPeer: (address: string) => boolean;
+  /** Whether an address that a header names is a trusted proxy too: with `true`, the peer alone is trusted. */
+  readonly isListed: (address: string) => boolean;
+}
+
+function trustedProxies(trustProxy: boolean | readonly string[]): TrustedProxies {
+  if (typeof trustProxy === "boolean") return { isPeer: () => trustProxy, isListed: () => false };
   const networks = new BlockList();
   for (const entry of trustProxy) addNetwork(networks, entry);
-  return (peer) => {
-    const address = peer.startsWith("::ffff:") ? peer.slice(7) : peer;
-    const family = isIP(address);
-    return family !== 0 && networks.check(address, family === 4 ? "ipv4" : "ipv6");
+  const isListed = (text: string): boolean => {
+    const address = normalAddress(text);
+    return address !== null && networks.check(address, isIPv4(address) ? "ipv4" : "ipv6");
   };
+  return { isPeer: isListed, isListed };
 }
 
 function addNetwork(networks: BlockList, entry: string): void {
