@@ -17,6 +17,9 @@ export type SymbolonErrorCode =
   | "ERR_NOT_SUPPORTED"
   | "ERR_HEADERS_SENT"
   | "ERR_SESSION_MISSING"
+  | "ERR_SESSION_LIMIT"
+  | "ERR_NOT_ALLOWED"
+  | "ERR_CSRF_REFUSED"
   | "ERR_STORE_UNAVAILABLE"
   | "ERR_STORE_TIMEOUT";
 
@@ -101,6 +104,31 @@ export class HeadersSentError extends SymbolonError {
 /** `sessionOf(request)` found no session for this request, or more than one. */
 export class SessionMissingError extends SymbolonError {
   override readonly code = "ERR_SESSION_MISSING";
+}
+
+/** The user, or all users together, have as many sessions as `limits` allows. No session was begun, and none ended. */
+export class SessionLimitError extends SymbolonError {
+  override readonly code = "ERR_SESSION_LIMIT";
+  override readonly status = 403;
+  /** Which of the two limits is reached. */
+  readonly limit: "perUser" | "total";
+
+  constructor(limit: "perUser" | "total", message: string) {
+    super(message);
+    this.limit = limit;
+  }
+}
+
+/** The session may not do this: nobody is logged in, or somebody else acts as the user. Nothing was changed. */
+export class NotAllowedError extends SymbolonError {
+  override readonly code = "ERR_NOT_ALLOWED";
+  override readonly status = 403;
+}
+
+/** The request may have been sent by another site, so it was not handled. The event `csrf-refused` says why. */
+export class CsrfError extends SymbolonError {
+  override readonly code = "ERR_CSRF_REFUSED";
+  override readonly status = 403;
 }
 
 /** The store did not do its work; `cause` is the client's own error. Bindings answer 503. */

@@ -1,18 +1,13 @@
 /** createSessionManager: begin, find, list, count and end sessions. */
 import { createIndexKeys, createKeyring } from "../crypto/keyring.ts";
 import { NotSupportedError, OptionsError } from "../errors.ts";
-import { checkBeginning, checkExtra, checkRoles, type CreateOptions } from "./beginning.ts";
+import { checkCreate, checkExtra, checkRoles, type CreateOptions } from "./beginning.ts";
+import type { Client } from "./device.ts";
 import { Engine, EXPIRY_SLACK_MS, type InspectReason } from "./engine.ts";
 import type { SessionEvents, SessionListener } from "./events.ts";
 import { isExpired } from "./lifetime.ts";
-import {
-  checkId,
-  refuseUnknown,
-  resolveOptions,
-  type SessionManagerOptions,
-  warnDevelopment,
-  wholeNumber,
-} from "./options.ts";
+import { checkId, refuseUnknown, wholeNumber } from "./checks.ts";
+import { resolveOptions, type SessionManagerOptions, warnDevelopment } from "./options.ts";
 import { startPruner } from "./pruner.ts";
 import { type Envelope, type Snapshot, Vault } from "./record.ts";
 import { type SaveResult, Session } from "./session.ts";
@@ -27,7 +22,7 @@ import {
   type RecordPage,
   type TenantKey,
 } from "./store.ts";
-import { lookupOfHandle, remintToken, secretOf } from "./token.ts";
+import { lookupOfHandle } from "./token.ts";
 
 /** A session just begun, with the token to hand to the client: the only time it can be read. */
 export type CreatedSession<Data extends object> = Session<Data> & { readonly id: string; readonly token: string };
@@ -50,10 +45,14 @@ export interface SessionPage {
   readonly cursor: string | null;
 }
 
-/** What an update by handle changes; what is left out stays. */
-export interface UpdateOptions<Data extends object> {
+/** What is replaced of a session's claims; what is left out stays. */
+export interface ClaimsChange {
   readonly roles?: readonly string[];
   readonly extra?: Readonly<Record<string, unknown>>;
+}
+
+/** What an update by handle changes; what is left out stays. */
+export interface UpdateOptions<Data extends object> extends ClaimsChange {
   /** Changes the data; only where `seal` is `server`, because split data needs the token. Runs again after a conflict. */
   readonly data?: (data: Data) => void | Promise<void>;
 }
@@ -65,23 +64,35 @@ export type Inspection<Data extends object> =
 
 /** Begins, finds, lists, counts and ends sessions. All methods work without HTTP. */
 export interface SessionManager<Data extends object = Record<string, unknown>> {
-  /** Begins a session under a fresh token. One store write. */
+  /**
+   * Begins a session under a fresh token. One store write, in which it is also counted against `limits`.
+   *
+   * @throws {SessionLimitError} when there is no room.
+   */
   create(options?: CreateOptions<Data>): Promise<CreatedSession<Data>>;
-  /** The session a token opens, or null. Anonymous sessions too: look at `state`. One store read, and a write when use is due to be noted. */
-  validate(token: string): Promise<Session<Data> | null>;
+  /**
+   * The session a token opens, or null. Anonymous and pending ones too: look at `state`. One store read, and a write
+   * when use is due to be noted. Where sessions are pinned, say who asks: an unknown client does not fit.
+   */
+  validate(token: string, client?: Client): Promise<Session<Data> | null>;
   /** As `validate`, with the reason when there is no session. The reason is for logs, not for clients. */
-  inspect(token: string): Promise<Inspection<Data>>;
+  inspect(token: string, client?: Client): Promise<Inspection<Data>>;
   /** Gives a session a new token and ends the old one, in one conditional write; null when the token opens none. */
   refresh(token: string): Promise<CreatedSession<Data> | null>;
   /** One session of a user by its handle; another user's handle is answered as an unknown one: null. */
   get(userId: string, id: string): Promise<SessionInfo | null>;
   /** Changes a session by handle, atomically; `gone` when the user has no such session. */
   update(userId: string, id: string, change: UpdateOptions<Data>): Promise<SaveResult>;
+  /**
+   * Replaces roles or extra values of all live sessions of a user, one by one; answers how many. A session that begins
+   * meanwhile is left out: it has what its login gave it.
+   */
+  updateAll(userId: string, change: ClaimsChange): Promise<number>;
   /** Ends one session of a user; idempotent. Answers whose it was, or null when there was none. */
   revoke(userId: string, id: string, reason?: string): Promise<string | null>;
   /** Ends the session a token belongs to; idempotent. Answers whose it was: null for an anonymous one and for none. */
   revokeToken(token: string, reason?: string): Promise<string | null>;
-  /** Ends all sessions of a user, save those whose handles are excepted; answers how many. */
+  /** Ends all sessions and pending logins of a user, save those whose handles are excepted; answers how many. */
   revokeAll(userId: string, options?: { except?: string | readonly string[]; reason?: string }): Promise<number>;
   /** Ends all sessions of a tenant; answers how many. */
   revokeTenant(tenant: string, reason?: string): Promise<number>;
@@ -105,6 +116,7 @@ export interface SessionManager<Data extends object = Record<string, unknown>> {
 }
 
 const PRUNE_BATCH = 500;
+const UPDATE_BATCH = 100;
 const engines = new WeakMap<object, Engine>();
 
 /**
@@ -143,41 +155,34 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async create(options: CreateOptions<Data> = {}): Promise<CreatedSession<Data>> {
-    const { snapshot, token } = await this.#engine.create(checkBeginning(this.#engine, options));
-    return this.#withToken(snapshot, token.text);
+    const { snapshot, token } = await this.#engine.create(checkCreate(this.#engine, options));
+    return this.#withToken(snapshot, token);
   }
 
-  async validate(token: string): Promise<Session<Data> | null> {
-    const found = await this.inspect(token);
+  async validate(token: string, client?: Client): Promise<Session<Data> | null> {
+    const found = await this.inspect(token, client);
     return found.ok ? found.session : null;
   }
 
-  async inspect(token: string): Promise<Inspection<Data>> {
-    const opened = await this.#engine.open(token);
+  async inspect(token: string, client: Client = {}): Promise<Inspection<Data>> {
+    const opened = await this.#engine.open(token, client);
     if (!opened.ok) return opened;
     const snapshot = await this.#touch(opened.snapshot, token);
     if (snapshot === null) return { ok: false, reason: "ended" };
-    return { ok: true, session: new Session<Data>(this.#engine, { snapshot, token }) };
+    const { needsStepUp = false } = opened;
+    return { ok: true, session: new Session<Data>(this.#engine, { snapshot, token, client, needsStepUp }) };
   }
 
   async refresh(token: string): Promise<CreatedSession<Data> | null> {
     const engine = this.#engine;
     const opened = await engine.open(token);
     if (!opened.ok) return null;
-    const { envelope, record } = opened.snapshot;
-    const next = remintToken("s1", engine.vault.ring, engine.vault.space, envelope.id, record.route);
-    if (next === null) return null;
-    const outcome = await engine.write(opened.snapshot, (current) => {
-      // Of two refreshes with one token, the second finds another verifier and gets nothing.
-      if (current.envelope.verifier !== envelope.verifier) return null;
-      const generation = current.envelope.generation + 1;
-      const wrap = engine.vault.rewrap(current, secretOf(token), next.secret, generation);
-      const verifier = next.verifier.toString("base64url");
-      return { envelope: { ...current.envelope, generation, verifier, wrap, lastSeenAt: engine.now() } };
-    });
-    if (outcome.status !== "saved") return null;
-    engine.events.emit("rotated", { id: envelope.id, userId: envelope.userId, reason: "refresh" });
-    return this.#withToken(outcome.snapshot, next.text);
+    const { id, userId } = opened.snapshot.envelope;
+    // Of two refreshes with one token, the second finds another verifier and gets nothing.
+    const outcome = await engine.rotate(opened.snapshot, token);
+    if (outcome.token === null) return null;
+    engine.events.emit("rotated", { id, userId, reason: "refresh" });
+    return this.#withToken(outcome.snapshot, outcome.token);
   }
 
   async get(userId: string, id: string): Promise<SessionInfo | null> {
@@ -189,17 +194,23 @@ class Manager<Data extends object> implements SessionManager<Data> {
     refuseUnknown(change, ["roles", "extra", "data"], "update.");
     const snapshot = await this.#find(userId, id);
     if (snapshot === null) return "gone";
-    const roles = change.roles === undefined ? undefined : checkRoles(change.roles);
-    const extra = change.extra === undefined ? undefined : checkExtra(change.extra, this.#engine.options.bounds);
-    const outcome = await this.#engine.write(snapshot, (current) => {
-      const envelope = {
-        ...current.envelope,
-        roles: roles ?? current.envelope.roles,
-        extra: extra ?? current.envelope.extra,
-      };
-      return change.data === undefined ? { envelope } : this.#changeData(current, envelope, change.data);
-    });
-    return outcome.status;
+    return this.#update(snapshot, change);
+  }
+
+  async updateAll(userId: string, change: ClaimsChange): Promise<number> {
+    refuseUnknown(change, ["roles", "extra"], "updateAll.");
+    const owner = this.#ownerKey(userId);
+    let count = 0;
+    let cursor: string | null = null;
+    do {
+      const page: RecordPage = await this.#engine.calls.ask("listByOwner", owner, { cursor, limit: UPDATE_BATCH });
+      for (const record of page.records) {
+        const snapshot = this.#engine.vault.open(record, record);
+        if (snapshot !== null && (await this.#update(snapshot, change)) !== "gone") count++;
+      }
+      cursor = page.cursor;
+    } while (cursor !== null);
+    return count;
   }
 
   async revoke(userId: string, id: string, reason = "revoked"): Promise<string | null> {
@@ -219,11 +230,14 @@ class Manager<Data extends object> implements SessionManager<Data> {
     refuseUnknown(options, ["except", "reason"], "revokeAll.");
     const { vault, calls } = this.#engine;
     const owner = this.#ownerKey(userId);
+    const pending = vault.ownerOf(userId, vault.spaces.p1);
     const except = [options.except ?? []]
       .flat()
       .flatMap((id) => lookupOfHandle("s1", vault.ring, vault.space, id) ?? []);
     const ending = this.#ending(options.reason);
-    const count = await calls.ask("deleteByOwner", owner, except, ending);
+    // First what could still become a session.
+    const early = await calls.ask("deleteByOwner", pending, [], ending);
+    const count = early + (await calls.ask("deleteByOwner", owner, except, ending));
     this.#engine.events.emit("revoked-many", { userId, tenant: null, reason: ending.reason, count });
     return count;
   }
@@ -247,7 +261,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     const now = this.#engine.now();
     const sessions: SessionInfo[] = [];
     for (const record of records.records) {
-      const snapshot = this.#engine.vault.open(record.lookup, record);
+      const snapshot = this.#engine.vault.open(record, record);
       if (snapshot === null || isExpired(snapshot.envelope, now)) continue;
       if (options.tenant !== undefined && snapshot.envelope.tenant !== options.tenant) continue;
       sessions.push(infoOf(snapshot.envelope, options.current ?? null));
@@ -324,12 +338,13 @@ class Manager<Data extends object> implements SessionManager<Data> {
 
   async #find(userId: string, id: string): Promise<Snapshot | null> {
     const { vault } = this.#engine;
-    const { route } = vault.ownerOf(checkId(userId, "userId"));
-    const lookup = lookupOfHandle("s1", vault.ring, vault.space, id);
+    const { space, route, owner } = this.#ownerKey(userId);
+    const lookup = lookupOfHandle("s1", vault.ring, space, id);
     if (lookup === null) return null;
-    const found = await this.#engine.read({ space: vault.space, route, lookup });
-    if (found === null || isTombstone(found)) return null;
-    const snapshot = vault.open(lookup, found);
+    const found = await this.#engine.read({ space, route, lookup });
+    // Another user's session is not even opened, so that asking for it takes no longer than for an unknown one.
+    if (found === null || isTombstone(found) || found.owner !== owner) return null;
+    const snapshot = vault.open({ space, lookup }, found);
     if (snapshot === null || snapshot.envelope.userId !== userId) return null;
     return isExpired(snapshot.envelope, this.#engine.now()) ? null : snapshot;
   }
@@ -340,6 +355,24 @@ class Manager<Data extends object> implements SessionManager<Data> {
     if (!(await this.#engine.end(snapshot.record, checked))) return null;
     this.#engine.events.emit("revoked", { id, userId, reason: checked });
     return userId;
+  }
+
+  async #update(snapshot: Snapshot, change: UpdateOptions<Data>): Promise<SaveResult> {
+    const roles = change.roles === undefined ? undefined : checkRoles(change.roles);
+    const extra = change.extra === undefined ? undefined : checkExtra(change.extra, this.#engine.options.bounds);
+    const outcome = await this.#engine.write(snapshot, (current) => {
+      const envelope = {
+        ...current.envelope,
+        roles: roles ?? current.envelope.roles,
+        extra: extra ?? current.envelope.extra,
+      };
+      return change.data === undefined ? { envelope } : this.#changeData(current, envelope, change.data);
+    });
+    const { id, userId } = snapshot.envelope;
+    if (outcome.status === "saved" && roles !== undefined) {
+      this.#engine.events.emit("roles-changed", { id, userId, roles });
+    }
+    return outcome.status;
   }
 
   async #changeData(
@@ -381,7 +414,13 @@ class Manager<Data extends object> implements SessionManager<Data> {
   /** Ends a tenant's sessions, or with null all of the namespace. */
   async #endTenant(tenant: string | null, reason: string | undefined): Promise<number> {
     const ending = this.#ending(reason);
-    const count = await this.#engine.calls.ask("deleteByTenant", this.#tenantKey(tenant), ending);
+    const { calls, vault } = this.#engine;
+    let count = 0;
+    // First what could still become a session.
+    for (const space of [vault.spaces.o1, vault.spaces.p1, vault.spaces.s1]) {
+      const ended = await calls.ask("deleteByTenant", this.#tenantKey(tenant, space), ending);
+      if (space !== vault.spaces.o1) count += ended;
+    }
     this.#engine.events.emit("revoked-many", { userId: null, tenant, reason: ending.reason, count });
     return count;
   }
@@ -394,13 +433,12 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   #ownerKey(userId: string): OwnerKey {
-    const { vault } = this.#engine;
-    return { space: vault.space, ...vault.ownerOf(checkId(userId, "userId")) };
+    return this.#engine.vault.ownerOf(checkId(userId, "userId"));
   }
 
-  #tenantKey(tenant: string | null): TenantKey {
-    const { vault } = this.#engine;
-    return { space: vault.space, tenant: tenant === null ? null : vault.tenantOf(checkId(tenant, "tenant")) };
+  #tenantKey(tenant: string | null, space: string = this.#engine.vault.space): TenantKey {
+    if (tenant === null) return { space, tenant };
+    return { space, tenant: this.#engine.vault.tenantOf(checkId(tenant, "tenant"), space) };
   }
 }
 

@@ -1,9 +1,12 @@
 /** Every option of `createSessionManager`, its default and its check: the only home of defaults. */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { OptionsError } from "../errors.ts";
+import { checkFlag, checkFunction, checkId, checkName, oneOf, refuseUnknown, wholeNumber } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Bounds } from "./data.ts";
+import { type NameDevice, type PinOptions, type ResolvedPin, resolvePin } from "./device.ts";
 import { type Duration, type Lifetime, parseDuration } from "./lifetime.ts";
+import { type Limits, type ResolvedLimits, resolveLimits } from "./limits.ts";
 import type { Store } from "./store.ts";
 
 /** Settings of the session cookie. Always HttpOnly, and Secure except in `development`. */
@@ -37,6 +40,12 @@ export interface SessionManagerOptions<Data extends object> {
     /** Use is written down at most this often; at most, and by default, a tenth of idle. */
     readonly touchEvery?: Duration;
   };
+  /** How many sessions a user, and all users, may have at once. Default 100 per user; the oldest gives way. */
+  readonly limits?: Limits;
+  /** Ties sessions to the client's address or user agent. Default off. */
+  readonly pin?: PinOptions;
+  /** Names the device a user logs in with, for lists: `nameDevice` of `symbolon/auth/device-name`. Default no name. */
+  readonly nameDevice?: NameDevice;
   /** `split` (default): only store, server key and the client's token together open data. `server`: the key alone does. */
   readonly seal?: "split" | "server";
   /** `merge` (default) replays changes on a newer record; `strict` throws `ConflictError` instead. */
@@ -59,7 +68,17 @@ export interface SessionManagerOptions<Data extends object> {
   readonly cookie?: CookieOptions;
   /** Also accept `Authorization: Bearer`. Default false. */
   readonly bearer?: boolean;
-  /** Whose `X-Forwarded-Proto` to believe: every direct peer, or a list of addresses and networks. Default nobody. */
+  /**
+   * The origins of the application's own pages, and of others that may send it requests, as `https://app.example`.
+   * Browsers that send no `Sec-Fetch-Site` are judged by these; never learnt from a request (R-162, R-226).
+   */
+  readonly origins?: readonly string[];
+  /**
+   * Refuses requests that change something and may come from another site (R-161). `report` raises the event only;
+   * `token` demands `session.csrfToken()` of every such request with a cookie. Default true.
+   */
+  readonly csrf?: boolean | "report" | "token";
+  /** Whose `X-Forwarded-*` to believe: every direct peer's, or those of a list of addresses and networks. Default nobody. */
   readonly trustProxy?: boolean | readonly string[];
   /** Plain-http cookies on loopback, for browsers that refuse Secure ones there. Refused in production. */
   readonly development?: boolean;
@@ -81,6 +100,9 @@ export interface ResolvedOptions {
   readonly lifetime: ResolvedLifetime;
   readonly remember: ResolvedLifetime;
   readonly touchEvery: number;
+  readonly limits: ResolvedLimits;
+  readonly pin: ResolvedPin | null;
+  readonly nameDevice: NameDevice | null;
   readonly seal: "split" | "server";
   readonly strict: boolean;
   readonly schema: StandardSchemaV1 | null;
@@ -91,6 +113,8 @@ export interface ResolvedOptions {
   readonly pruneEvery: number | null;
   readonly cookie: CookieOptions;
   readonly bearer: boolean;
+  readonly origins: readonly string[];
+  readonly csrf: boolean | "report" | "token";
   readonly trustProxy: boolean | readonly string[];
   readonly development: boolean;
   readonly namespace: string;
@@ -103,6 +127,9 @@ const NAMES: readonly (keyof SessionManagerOptions<object>)[] = [
   "keys",
   "indexKey",
   "lifetime",
+  "limits",
+  "pin",
+  "nameDevice",
   "seal",
   "conflicts",
   "schema",
@@ -113,6 +140,8 @@ const NAMES: readonly (keyof SessionManagerOptions<object>)[] = [
   "pruneEvery",
   "cookie",
   "bearer",
+  "origins",
+  "csrf",
   "trustProxy",
   "development",
   "namespace",
@@ -129,11 +158,15 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
   const { idle, absolute, remember, touchEvery } = options.lifetime ?? {};
   refuseUnknown(options.lifetime ?? {}, ["idle", "absolute", "remember", "touchEvery"], "lifetime.");
   const lifetime = resolveLifetime({ idle, absolute }, { idle: 3_600_000, absolute: 86_400_000 }, "lifetime");
+  const seal = oneOf(options.seal, ["split", "server"], "seal");
   return Object.freeze({
     lifetime,
     remember: resolveLifetime(remember ?? {}, { idle: 1_209_600_000, absolute: 2_592_000_000 }, "lifetime.remember"),
     touchEvery: resolveTouchEvery(touchEvery, lifetime.idle),
-    seal: oneOf(options.seal, ["split", "server"], "seal"),
+    limits: resolveLimits(options.limits, options.store, seal),
+    pin: resolvePin(options.pin),
+    nameDevice: checkFunction(options.nameDevice, "nameDevice") ?? null,
+    seal,
     strict: oneOf(options.conflicts, ["merge", "strict"], "conflicts") === "strict",
     schema: checkSchema(options.schema),
     upgrade: checkFunction(options.upgrade, "upgrade") ?? null,
@@ -143,6 +176,8 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     pruneEvery: options.pruneEvery === false ? null : parseDuration(options.pruneEvery ?? "5m", "pruneEvery"),
     cookie: options.cookie ?? {},
     bearer: checkFlag(options.bearer, "bearer"),
+    origins: options.origins ?? [],
+    csrf: checkCsrf(options.csrf ?? true),
     trustProxy: checkTrustProxy(options.trustProxy ?? false),
     development: checkDevelopment(checkFlag(options.development, "development")),
     namespace: checkName(options.namespace ?? "default", "namespace"),
@@ -161,15 +196,6 @@ export function resolveLifetime(asked: Lifetime, fallback: ResolvedLifetime, nam
   }
   const end = absolute ?? Math.max(fallback.absolute, idle ?? 0);
   return { idle: Math.min(idle ?? fallback.idle, end), absolute: end };
-}
-
-// Half a character has no UTF-8 form: such ids would all be digested as one and the same.
-const LONE_SURROGATE = /\p{Surrogate}/u;
-
-/** Checks an id the application chose: text, not empty, at most 512 characters (R-015). */
-export function checkId(value: unknown, name: string): string {
-  if (typeof value === "string" && value.length > 0 && value.length <= 512 && !LONE_SURROGATE.test(value)) return value;
-  throw new OptionsError(`${name}: must be well-formed text of 1 to 512 characters.`);
 }
 
 function resolveTouchEvery(value: Duration | undefined, idle: number): number {
@@ -191,6 +217,11 @@ function checkTrustProxy(value: unknown): boolean | readonly string[] {
   if (typeof value === "boolean") return value;
   if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return [...value];
   throw new OptionsError("trustProxy: write true, false, or a list such as ['10.0.0.0/8'].");
+}
+
+function checkCsrf(value: unknown): boolean | "report" | "token" {
+  if (typeof value === "boolean" || value === "report" || value === "token") return value;
+  throw new OptionsError("csrf: write true, false, 'report' or 'token'.");
 }
 
 function checkDevelopment(development: boolean): boolean {
@@ -216,41 +247,4 @@ function checkSchema(schema: Partial<StandardSchemaV1> | null | undefined): Stan
 function checkClock(clock: Clock): Clock {
   if (typeof clock.now === "function") return clock;
   throw new OptionsError("clock: pass an object with now(), in milliseconds.");
-}
-
-function checkFunction<F>(value: F, name: string): F {
-  if (value === undefined || typeof value === "function") return value;
-  throw new OptionsError(`${name}: must be a function.`);
-}
-
-function checkName(value: unknown, name: string): string {
-  if (typeof value === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(value)) return value;
-  throw new OptionsError(`${name}: use 1 to 64 letters, digits, '.', '_' or '-'.`);
-}
-
-/** Checks an option that is true or false, false when left out. */
-export function checkFlag(value: boolean | undefined, name: string): boolean {
-  if (value === undefined || typeof value === "boolean") return value ?? false;
-  throw new OptionsError(`${name}: write true or false.`);
-}
-
-function oneOf<const T extends string>(value: T | undefined, allowed: readonly [T, ...T[]], name: string): T {
-  if (value === undefined) return allowed[0];
-  if (allowed.includes(value)) return value;
-  throw new OptionsError(`${name}: write one of ${allowed.map((entry) => `'${entry}'`).join(", ")}.`);
-}
-
-/** Checks a number within bounds. */
-export function wholeNumber(value: number, least: number, most: number, name: string): number {
-  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
-  throw new OptionsError(`${name}: write a whole number from ${least} to ${most}.`);
-}
-
-/** Refuses misspelt options instead of ignoring them. */
-export function refuseUnknown(options: object, names: readonly string[], prefix: string): void {
-  if (typeof options !== "object" || options === null)
-    throw new OptionsError(`${prefix || "options"}: pass an object.`);
-  const unknown = Object.keys(options).find((name) => !names.includes(name));
-  if (unknown === undefined) return;
-  throw new OptionsError(`${prefix}${unknown}: there is no such option; the options are ${names.join(", ")}.`);
 }

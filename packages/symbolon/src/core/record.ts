@@ -14,17 +14,31 @@ import { publicRandom, secretBytes } from "../crypto/random.ts";
 import { open, seal } from "../crypto/seal.ts";
 import { ConflictError, DataTooLargeError } from "../errors.ts";
 import { deadlineOf, type Times } from "./lifetime.ts";
-import type { RecordChange, RecordKey, StoredRecord } from "./store.ts";
+import type { OwnerKey, RecordChange, RecordKey, StoredRecord } from "./store.ts";
+import type { TokenKind } from "./token.ts";
 
 /** Whether somebody is logged in; `pending` is for logins that still miss a step. */
 export type SessionState = "anonymous" | "pending" | "authenticated";
 
-/** What was noted of the client when the session began: a description, never proof. */
+/** What was noted of the client when the session began: a description, never proof, in reduced form (R-190). */
 export interface Device {
+  /** As "Firefox on Linux", where the manager's `nameDevice` says so. */
   readonly name?: string;
+  /** The client's network, as `203.0.113.0/24`. */
+  readonly network?: string;
+  /** Only where the application noted them itself. */
   readonly userAgent?: string;
   readonly ip?: string;
 }
+
+/** What a session is tied to; `ip` is an address or a network, `userAgent` a digest. */
+export interface Pin {
+  readonly ip?: string;
+  readonly userAgent?: string;
+}
+
+/** A message for the next page: id, kind, text. */
+export type Flash = readonly [id: string, kind: string, text: string];
 
 /** The data key, wrapped: XORed with a pad that is derived afresh, with a random salt, for every wrapping. */
 interface WrappedKey {
@@ -46,7 +60,19 @@ export interface Envelope extends Times {
   readonly extra: Readonly<Record<string, unknown>>;
   readonly device: Device | null;
   readonly authenticatedAt: number | null;
+  /** When the user last proved who they are, as far as `requireFresh` cares; never by being remembered. */
+  readonly freshAt?: number;
   readonly remember: boolean;
+  /** What a pending login waits for. */
+  readonly awaiting?: string;
+  /** Who acts as the user. */
+  readonly actor?: string;
+  /** SHA-256 of the credential stamp, base64url. */
+  readonly stamp?: string;
+  readonly pin?: Pin;
+  readonly flashes?: readonly Flash[];
+  /** The token's secret, base64url: with `onLimit: 'reuse'` only, where the token is handed out again. */
+  readonly secret?: string;
   /** Counts tokens of this session; 1 for the first. */
   readonly generation: number;
   /** SHA-256 of the current token's secret, base64url. */
@@ -90,15 +116,20 @@ const VERSIONS_PER_DATA_KEY = 2 ** 20;
 
 /** Seals and opens the records of one namespace. */
 export class Vault {
-  /** Digest of the namespace, 11 characters. */
-  readonly space: string;
+  /** Digests of the namespace, 11 characters: each kind of token has its records in a space of its own. */
+  readonly spaces: Readonly<Record<TokenKind, string>>;
   readonly #index: IndexKeys;
   /** Data keys by the opened envelope they came with: a session seen again is not unwrapped again. */
   readonly #dataKeys = new WeakMap<Envelope, Buffer>();
   #ring: Keyring;
 
   constructor(namespace: string, ring: Keyring, index: IndexKeys) {
-    this.space = digestText(`namespace/${namespace}`).slice(0, 11);
+    this.spaces = {
+      s1: spaceOf(namespace),
+      // No namespace holds a slash.
+      p1: spaceOf(`${namespace}/pending`),
+      o1: spaceOf(`${namespace}/one-time`),
+    };
     this.#ring = ring;
     this.#index = index;
   }
@@ -111,15 +142,20 @@ export class Vault {
     this.#ring = ring;
   }
 
-  /** Where a user's records live, and the digest that names the user there. */
-  ownerOf(userId: string): { readonly route: number; readonly owner: string } {
-    const digest = hmac(this.#index.owner, Buffer.from(this.space + userId, "utf8"));
-    return { owner: digest.toString("base64url", 0, 16), route: digest.readUIntBE(16, 3) };
+  /** The space of sessions. */
+  get space(): string {
+    return this.spaces.s1;
   }
 
-  /** The digest that names a tenant in the store. */
-  tenantOf(tenant: string): string {
-    return hmac(this.#index.tenant, Buffer.from(this.space + tenant, "utf8")).toString("base64url", 0, 16);
+  /** Where a user's records live in a space, and the digest that names the user there. */
+  ownerOf(userId: string, space: string = this.space): OwnerKey & { readonly owner: string } {
+    const digest = hmac(this.#index.owner, Buffer.from(space + userId, "utf8"));
+    return { space, owner: digest.toString("base64url", 0, 16), route: digest.readUIntBE(16, 3) };
+  }
+
+  /** The digest that names a tenant in a space. */
+  tenantOf(tenant: string, space: string = this.space): string {
+    return hmac(this.#index.tenant, Buffer.from(space + tenant, "utf8")).toString("base64url", 0, 16);
   }
 
   /** A random route, for sessions without an owner. */
@@ -127,16 +163,17 @@ export class Vault {
     return secretBytes(3).readUIntBE(0, 3);
   }
 
-  /** Opens a record as it was found at `lookup`; null when anything about it is not as it was sealed. */
-  open(lookup: string, record: StoredRecord): Snapshot | null {
+  /** Opens a record as it was found at a place; null when anything about it is not as it was sealed. */
+  open({ space, lookup }: Pick<RecordKey, "space" | "lookup">, record: StoredRecord): Snapshot | null {
     // A column can hold anything once somebody else wrote it.
     if (!ArrayBuffer.isView(record.envelope) || (record.data !== null && !ArrayBuffer.isView(record.data))) return null;
     const sealed = toBuffer(record.envelope);
-    if (record.lookup !== lookup || sealed.length < ENVELOPE_HEADER || sealed[0] !== FORMAT) return null;
+    if (record.lookup !== lookup || record.space !== space) return null;
+    if (sealed.length < ENVELOPE_HEADER || sealed[0] !== FORMAT) return null;
     const key = this.#ring.byId.get(sealed.readUInt16BE(1));
     if (key === undefined) return null;
-    const sealKey = this.#sealKey(key, lookup);
-    const text = open(sealKey.bytes, ENVELOPE_HEADER, this.#contextOf(record), sealed);
+    const sealKey = sealKeyOf(key, record);
+    const text = open(sealKey.bytes, ENVELOPE_HEADER, contextOf(record), sealed);
     const envelope = text === null ? null : parseEnvelope(text);
     if (envelope === null || !dataBelongs(envelope, record.data)) return null;
     if (envelope.wrap !== null && !this.#ring.byId.has(envelope.wrap.keyId)) return null;
@@ -158,7 +195,7 @@ export class Vault {
 
   /** Seals a new session's first record. */
   sealFirst(key: RecordKey, owner: string | null, envelope: Envelope, data: Uint8Array | null): Snapshot {
-    const tenant = envelope.tenant === null ? null : this.tenantOf(envelope.tenant);
+    const tenant = envelope.tenant === null ? null : this.tenantOf(envelope.tenant, key.space);
     return this.#seal({ ...key, owner, tenant, createdAt: envelope.createdAt, version: 1 }, envelope, data, null);
   }
 
@@ -225,27 +262,17 @@ export class Vault {
       throw new DataTooLargeError(`Roles, extra and device are over ${MAX_ENVELOPE} bytes.`);
     }
     const key = this.#ring.primary;
-    const sealKey = used?.server === key ? used : this.#sealKey(key, hints.lookup);
+    const sealKey = used?.server === key ? used : sealKeyOf(key, hints);
     const header = Buffer.from([FORMAT, key.id >> 8, key.id & 0xff]);
     const record: StoredRecord = {
       ...hints,
       touchedAt: envelope.lastSeenAt,
       deadline: deadlineOf(envelope),
-      envelope: seal(sealKey.bytes, header, this.#contextOf(hints), text),
+      envelope: seal(sealKey.bytes, header, contextOf(hints), text),
       data,
     };
     const verifier = Buffer.from(envelope.verifier, "base64url");
     return { record, envelope: shared(envelope), verifier, key: sealKey };
-  }
-
-  #sealKey(key: Key, lookup: string): RecordSealKey {
-    return { server: key, bytes: hmac(key.envelope, Buffer.from(this.space + lookup, "latin1")) };
-  }
-
-  /** Where an envelope belongs; every part has one alphabet and no part can hold the separator. */
-  #contextOf(record: Pick<StoredRecord, "lookup" | "version" | "owner" | "tenant" | "route">): string {
-    const { lookup, version, owner, tenant, route } = record;
-    return `envelope/1\n${this.space}\n${lookup}\n${route}\n${version}\n${owner ?? ""}\n${tenant ?? ""}`;
   }
 
   #wrap(lookup: string, generation: number, mode: "split" | "server", key: Buffer, secret: Buffer | null): WrappedKey {
@@ -263,6 +290,20 @@ export class Vault {
     const pad = padOf(server, lookup, envelope.generation, wrap.seal, salt, secret);
     return pad === null ? null : xor(pad, Buffer.from(wrap.key, "base64url"));
   }
+}
+
+function spaceOf(name: string): string {
+  return digestText(`namespace/${name}`).slice(0, 11);
+}
+
+function sealKeyOf(server: Key, { space, lookup }: Pick<RecordKey, "space" | "lookup">): RecordSealKey {
+  return { server, bytes: hmac(server.envelope, Buffer.from(space + lookup, "latin1")) };
+}
+
+/** Where an envelope belongs; every part has one alphabet and no part can hold the separator. */
+function contextOf(record: Pick<StoredRecord, "space" | "lookup" | "version" | "owner" | "tenant" | "route">): string {
+  const { space, lookup, version, owner, tenant, route } = record;
+  return `envelope/1\n${space}\n${lookup}\n${route}\n${version}\n${owner ?? ""}\n${tenant ?? ""}`;
 }
 
 /** The client's half of a pad that the server makes alone. */
@@ -302,6 +343,7 @@ function shared(envelope: Envelope): Envelope {
   freeze(envelope.roles);
   freeze(envelope.extra);
   freeze(envelope.device);
+  freeze(envelope.flashes);
   return envelope;
 }
 

@@ -8,7 +8,7 @@
 import { NotSupportedError, StoreTimeoutError, StoreUnavailableError, SymbolonError } from "../errors.ts";
 import type { Clock } from "./clock.ts";
 import type { EventHub } from "./events.ts";
-import type { OwnerIndex, Pruning, Store, StoreCall, TenantIndex } from "./store.ts";
+import type { Admitting, OwnerIndex, Pruning, Store, StoreCall, TenantIndex } from "./store.ts";
 
 /** After this many time-outs in a row the store is left alone for a moment. */
 const TIMEOUTS_BEFORE_PAUSE = 3;
@@ -19,7 +19,7 @@ const BULK: ReadonlySet<string> = new Set(["countByTenant", "countOwners", "dele
 const BULK_FACTOR = 20;
 
 /** Everything the engine may ask of a store. */
-type Askable = Store & OwnerIndex & TenantIndex & Pruning;
+type Askable = Store & Admitting & OwnerIndex & TenantIndex & Pruning;
 type ArgumentsOf<M extends keyof Askable> = Parameters<Askable[M]> extends [...infer Given, StoreCall] ? Given : never;
 type AnswerOf<M extends keyof Askable> = ReturnType<Askable[M]>;
 

@@ -12,11 +12,14 @@ import { digestBytes, digestText, hmac } from "../crypto/derive.ts";
 import type { Key, Keyring } from "../crypto/keyring.ts";
 import { secretBytes } from "../crypto/random.ts";
 
-/** The kinds of token; each has its own prefix, and its keys serve no other kind (R-010). */
-export type TokenKind = "s1";
+/**
+ * The kinds of token: of a session, of a pending login, of one use. Each has its own prefix and its own space of
+ * records, and its keys serve no other kind (R-010).
+ */
+export type TokenKind = "s1" | "p1" | "o1";
 
-/** Matches every session token in a text, for log scrubbers and secret scanners (R-009). */
-export const tokenPattern: RegExp = /\bs1_[A-Za-z0-9_-]{80}(?![A-Za-z0-9_-])/g;
+/** Matches every token in a text, for log scrubbers and secret scanners (R-009); CSRF tokens, too (R-223). */
+export const tokenPattern: RegExp = /\b(?:[spo]1_[A-Za-z0-9_-]{80}|x1_[A-Za-z0-9_-]{128})(?![A-Za-z0-9_-])/g;
 
 /** What the token itself proves once its tag is right. */
 export interface TokenClaims {
@@ -50,7 +53,7 @@ const scratch = Buffer.alloc(LENGTH);
 
 /** Makes a token with a fresh id (R-001: 128-bit id, 256-bit secret). */
 export function mintToken(kind: TokenKind, key: Key, space: string, route: number): MintedToken {
-  return assemble(kind, key, space, route, secretBytes(16));
+  return assemble(kind, key, space, route, secretBytes(16), secretBytes(32));
 }
 
 /** Makes another token for the same session: same id, new secret. */
@@ -62,7 +65,29 @@ export function remintToken(
   route: number,
 ): MintedToken | null {
   const named = readHandle(handle, ring);
-  return named === null ? null : assemble(kind, named.key, space, route, named.id);
+  return named === null ? null : assemble(kind, named.key, space, route, named.id, secretBytes(32));
+}
+
+/** Spells a token again from its parts, where the secret was kept: for `onLimit: 'reuse'` only. */
+export function respellToken(
+  ring: Keyring,
+  space: string,
+  handle: string,
+  route: number,
+  secret: Buffer,
+): string | null {
+  const named = readHandle(handle, ring);
+  return named === null ? null : assemble("s1", named.key, space, route, named.id, secret).text;
+}
+
+/** Which kind of session a token claims to be of; a pending login's goes where a session's goes. */
+export function sessionKindOf(text: unknown): "s1" | "p1" {
+  return typeof text === "string" && text.startsWith("p1_") ? "p1" : "s1";
+}
+
+/** The key under which a session's handle was made; undefined once it was removed. */
+export function keyOfHandle(ring: Keyring, handle: string): Key | undefined {
+  return readHandle(handle, ring)?.key;
 }
 
 /** Reads a token: its claims when the tag is right, else why not. Never throws, asks no store. */
@@ -107,9 +132,8 @@ export function verifierMatches(presented: Buffer, stored: Buffer): boolean {
   return presented.length === stored.length && timingSafeEqual(presented, stored);
 }
 
-function assemble(kind: TokenKind, key: Key, space: string, route: number, id: Buffer): MintedToken {
+function assemble(kind: TokenKind, key: Key, space: string, route: number, id: Buffer, secret: Buffer): MintedToken {
   const derived = derive(kind, key, space, id);
-  const secret = secretBytes(32);
   scratch.writeUInt16BE(key.id, 0);
   scratch.writeUIntBE(route ^ derived.readUIntBE(32, 3), ROUTE, 3);
   id.copy(scratch, ID);

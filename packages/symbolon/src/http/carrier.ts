@@ -1,5 +1,6 @@
 /** How a token travels: in a cookie, or in the `Authorization` header where the application switched that on (R-008). */
-import { checkFlag, type CookieOptions, refuseUnknown } from "../core/options.ts";
+import { checkFlag, refuseUnknown } from "../core/checks.ts";
+import { type CookieOptions } from "../core/options.ts";
 import { type CookieAttributes, type CookieReading, cookieWriter, readCookie } from "./cookie.ts";
 
 /**

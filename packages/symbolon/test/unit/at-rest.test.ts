@@ -162,7 +162,7 @@ async function snapshotsOf(thief: SessionManager, store: MemoryStore): Promise<S
   return records
     .filter((entry) => !isTombstone(entry))
     .map((record) => {
-      const snapshot = vault.open(record.lookup, record);
+      const snapshot = vault.open(record, record);
       if (snapshot === null) throw new Error("The envelope does not open with its key.");
       return snapshot;
     });
@@ -239,7 +239,7 @@ describe("the token and the store together, without the server's key", () => {
     const [record] = (await entriesOf(store)) as StoredRecord[];
     if (record === undefined) throw new Error("There is no record.");
     const { vault } = engineOf(thief);
-    expect(vault.open(record.lookup, record)).toBeNull();
+    expect(vault.open(record, record)).toBeNull();
     expect(vault.openDataWith(secretOf(token), { record, envelope: { dataVersion: 1 } } as Snapshot)).toBeNull();
   });
 });
