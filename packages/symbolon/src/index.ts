@@ -1,13 +1,16 @@
 /** The public face of `symbolon`. What is not named here is internal. */
 export { generateKey } from "./crypto/keyring.ts";
 export { type Clock, systemClock } from "./core/clock.ts";
-export type { CreateOptions } from "./core/beginning.ts";
+export type { CreateOptions, LoginOptions } from "./core/beginning.ts";
 export type { Bounds } from "./core/data.ts";
+export type { Client, NameDevice, PinOptions } from "./core/device.ts";
 export type { InspectReason } from "./core/engine.ts";
-export type { SessionEvent, SessionEvents, SessionListener } from "./core/events.ts";
+export type { CsrfRefusal, SessionEvent, SessionEvents, SessionListener } from "./core/events.ts";
 export type { Duration, Lifetime } from "./core/lifetime.ts";
+export { limitPresets, type Limits } from "./core/limits.ts";
 export {
   createSessionManager,
+  type ClaimsChange,
   type CreatedSession,
   type Inspection,
   type ListOptions,
@@ -34,6 +37,7 @@ export { tokenPattern } from "./core/token.ts";
 export * from "./errors.ts";
 export {
   type Connection,
+  type CsrfQuestion,
   type HeaderSource,
   openSession,
   type OpenedSession,

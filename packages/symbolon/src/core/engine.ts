@@ -5,6 +5,7 @@
  * one conditional write, if anything changed.
  */
 import { ConflictError, RecordCorruptError, SessionLimitError, StoreUnavailableError } from "../errors.ts";
+import { secretBytes } from "../crypto/random.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { DataCodec } from "./data-codec.ts";
 import { adoptPin, type Client, findMismatch, type ResolvedPin } from "./device.ts";
@@ -85,6 +86,8 @@ export type Step = (current: Snapshot) => Awaitable<SnapshotChange | null>;
 
 /** What a session begins with; what is left out is as for a visitor who is nobody yet. */
 export interface Beginning {
+  /** Which kind of token opens it; left out, of a session or of a pending login. */
+  readonly kind?: "o1";
   readonly userId?: string;
   readonly tenant?: string;
   readonly roles?: readonly string[];
@@ -175,8 +178,7 @@ export class Engine {
    * Opens a token of a session or a pending login: one store read, none when the token proves nothing. Writes nothing,
    * save removing the expired, and what pins demand.
    */
-  open(token: unknown, client: Client = {}): Awaitable<Opened> {
-    const kind = sessionKindOf(token);
+  open(token: unknown, client: Client = {}, kind: TokenKind = sessionKindOf(token)): Awaitable<Opened> {
     if (!hasTokenLength(kind, token)) return { ok: false, reason: "malformed" };
     const name = fingerprint(token);
     const seen = this.#seen.get(name);
@@ -190,7 +192,7 @@ export class Engine {
         ? found.then((answer) => this.#judge(name, key, claims, seen, answer))
         : this.#judge(name, key, claims, seen, found);
     const { pin } = this.options;
-    if (pin === null) return opened;
+    if (pin === null || kind === "o1") return opened;
     return opened instanceof Promise
       ? opened.then((one) => this.#checkPin(one, client, pin))
       : this.#checkPin(opened, client, pin);
@@ -283,6 +285,21 @@ export class Engine {
     }
   }
 
+  /**
+   * Ends a record for exactly one of all who ask at once; answers whether that is this call. An answer that was lost is
+   * settled by the reason, which no two calls share.
+   */
+  async consume(key: RecordKey): Promise<boolean> {
+    const ending = { reason: `consumed ${secretBytes(9).toString("base64url")}`, at: this.now() };
+    try {
+      return await this.calls.ask("delete", key, ending);
+    } catch (error) {
+      const found = await this.#readAgain(key, error);
+      if (found !== null && isTombstone(found)) return found.reason === ending.reason;
+      throw error;
+    }
+  }
+
   /** Makes a token for a session that is not stored yet. */
   mint(userId: string | null, kind: TokenKind = "s1"): MintedToken {
     const { vault } = this;
@@ -299,14 +316,14 @@ export class Engine {
    */
   async create(beginning: Beginning): Promise<Begun> {
     const { userId = null, awaiting, replacing = null } = beginning;
-    const kind = awaiting === undefined ? "s1" : "p1";
+    const kind = beginning.kind ?? (awaiting === undefined ? "s1" : "p1");
     const token = beginning.token ?? this.mint(userId, kind);
     const first = this.#sealFirst(kind, beginning, token);
     const isLogin = first.envelope.state === "authenticated" && beginning.actor === undefined;
     const isCounted = isLogin && this.options.limits !== null;
     const begun = isCounted ? await this.#admit(first, replacing) : await this.#insert(first);
     if (begun !== first) return { snapshot: begun, token: this.#respell(begun) };
-    this.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
+    if (kind !== "o1") this.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
     // Where sessions are counted, one of the same user has ended in that very step.
     const hasEnded = isCounted && replacing?.record.owner === first.record.owner;
     if (replacing !== null && !hasEnded) await this.#endReplaced(replacing, first);

@@ -7,6 +7,7 @@ import type { Bounds } from "./data.ts";
 import { type NameDevice, type PinOptions, type ResolvedPin, resolvePin } from "./device.ts";
 import { type Duration, type Lifetime, parseDuration } from "./lifetime.ts";
 import { type Limits, type ResolvedLimits, resolveLimits } from "./limits.ts";
+import { resolveOrigins } from "./origins.ts";
 import type { Store } from "./store.ts";
 
 /** Settings of the session cookie. Always HttpOnly, and Secure except in `development`. */
@@ -113,7 +114,7 @@ export interface ResolvedOptions {
   readonly pruneEvery: number | null;
   readonly cookie: CookieOptions;
   readonly bearer: boolean;
-  readonly origins: readonly string[];
+  readonly origins: ReadonlySet<string>;
   readonly csrf: boolean | "report" | "token";
   readonly trustProxy: boolean | readonly string[];
   readonly development: boolean;
@@ -176,7 +177,7 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     pruneEvery: options.pruneEvery === false ? null : parseDuration(options.pruneEvery ?? "5m", "pruneEvery"),
     cookie: options.cookie ?? {},
     bearer: checkFlag(options.bearer, "bearer"),
-    origins: options.origins ?? [],
+    origins: resolveOrigins(options.origins),
     csrf: checkCsrf(options.csrf ?? true),
     trustProxy: checkTrustProxy(options.trustProxy ?? false),
     development: checkDevelopment(checkFlag(options.development, "development")),

@@ -1,17 +1,33 @@
 /** Binding for Express 4 and 5. */
+import {
+  freshGuard,
+  type Guard,
+  type GuardRefusal,
+  loginGuard,
+  pendingGuard,
+  roleGuard,
+  type StampOf,
+  stampGuard,
+} from "../auth/guards.ts";
+import type { Duration } from "../core/lifetime.ts";
 import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
-import { isSymbolonError } from "../errors.ts";
-import { attachSession, type Connection, findOpened, mountSettings, openSession } from "../http/index.ts";
+import { CsrfError, isSymbolonError } from "../errors.ts";
+import { attachSession, type Connection, findOpened, mountSettings, openSession, sessionOf } from "../http/index.ts";
+import { answerRefusal } from "./shared/node-guard.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
 import { guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
+export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { refusalOf, sessionOf } from "../http/index.ts";
 
 /** The part of Express' request that is read. `secure` and `ip` follow the application's own `trust proxy` setting. */
 export interface ExpressRequest extends NodeRequest {
+  readonly method: string;
   readonly secure: boolean;
   readonly ip?: string | undefined;
+  /** Read where a body parser is mounted before, for the form field `_csrf`. */
+  readonly body?: unknown;
 }
 
 /** A request that the middleware has handled. */
@@ -51,9 +67,94 @@ export function expressSession<Data extends object>(
         },
       });
       Object.defineProperty(request, "session", { configurable: true, enumerable: true, get: () => opened.session });
-      next();
+      const formToken = formTokenOf(request.body);
+      if (opened.csrfRefusal({ method: request.method, formToken }) === null) return next();
+      next(new CsrfError("The request may have been sent by another site."));
     }, next);
   };
+}
+
+/** Settings of a guard. */
+export interface GuardOptions<Request, Response> {
+  /** Whose session to look at; needed where several managers are mounted. */
+  readonly sessions?: SessionManager<never> | SessionManager<object>;
+  /** Answers instead of the guard, as with a redirect to the login page. What it throws goes to the error handler. */
+  readonly onRefused?: (request: Request, response: Response, refusal: GuardRefusal) => unknown;
+}
+
+/** Middleware that lets a request pass, or answers it. */
+export type GuardMiddleware<Request, Response> = (
+  request: Request,
+  response: Response,
+  next: (error?: unknown) => void,
+) => void;
+
+/**
+ * Lets users through who are logged in. As every guard, it attaches to a route or router behind `expressSession`, lets
+ * `OPTIONS` pass, and answers 401 or 403 with a problem document unless `onRefused` does.
+ *
+ * @example
+ * app.get("/account", requireLogin(), (request, response) => response.send(sessionOf(request, sessions).userId));
+ */
+export function requireLogin<Request extends ExpressRequest, Response extends NodeResponse>(
+  options?: GuardOptions<Request, Response>,
+): GuardMiddleware<Request, Response> {
+  return guardedBy(loginGuard(), options);
+}
+
+/** Lets users through who have one of the roles. */
+export function requireRole<Request extends ExpressRequest, Response extends NodeResponse>(
+  roles: string | readonly string[],
+  options?: GuardOptions<Request, Response>,
+): GuardMiddleware<Request, Response> {
+  return guardedBy(roleGuard(roles), options);
+}
+
+/** Lets users through who proved who they are no longer ago than `age`; never those who are only remembered. */
+export function requireFresh<Request extends ExpressRequest, Response extends NodeResponse>(
+  age: Duration,
+  options?: GuardOptions<Request, Response>,
+): GuardMiddleware<Request, Response> {
+  return guardedBy(freshGuard(age), options);
+}
+
+/** Lets users through whose credentials have not changed since they logged in; ends the session of others. */
+export function requireStamp<Request extends ExpressRequest, Response extends NodeResponse>(
+  stampOf: StampOf,
+  options?: GuardOptions<Request, Response>,
+): GuardMiddleware<Request, Response> {
+  return guardedBy(stampGuard(stampOf), options);
+}
+
+/** Lets pending logins through that wait for this step, and nobody else. */
+export function requirePending<Request extends ExpressRequest, Response extends NodeResponse>(
+  awaiting: string,
+  options?: GuardOptions<Request, Response>,
+): GuardMiddleware<Request, Response> {
+  return guardedBy(pendingGuard(awaiting), options);
+}
+
+function guardedBy<Request extends ExpressRequest, Response extends NodeResponse>(
+  guard: Guard,
+  options: GuardOptions<Request, Response> = {},
+): GuardMiddleware<Request, Response> {
+  const { sessions, onRefused = (_request, response, refusal) => answerRefusal(response, refusal) } = options;
+  const judge = async (request: Request, response: Response): Promise<boolean> => {
+    const refusal = await guard(sessionOf(request, sessions as SessionManager | undefined));
+    if (refusal === null) return true;
+    await onRefused(request, response, refusal);
+    return false;
+  };
+  return (request, response, next) => {
+    if (request.method === "OPTIONS") return next();
+    judge(request, response).then((passes) => {
+      if (passes) next();
+    }, next);
+  };
+}
+
+function formTokenOf(body: unknown): unknown {
+  return typeof body === "object" && body !== null && "_csrf" in body ? body._csrf : undefined;
 }
 
 /** Secure where either setting says so; the address by `trustProxy` where that is set, else by Express' own setting. */

@@ -1,13 +1,33 @@
 /** Binding for `node:http` and `node:http2` servers. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import {
+  freshGuard,
+  type Guard,
+  type GuardRefusal,
+  loginGuard,
+  pendingGuard,
+  roleGuard,
+  type StampOf,
+  stampGuard,
+} from "../auth/guards.ts";
+import type { Duration } from "../core/lifetime.ts";
 import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
-import { isSymbolonError } from "../errors.ts";
+import { CsrfError, isSymbolonError } from "../errors.ts";
 import { attachSession, findOpened, mountSettings, openSession } from "../http/index.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
+import { answerRefusal } from "./shared/node-guard.ts";
 import { clearAnswer, type GuardedResponse, guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
+export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { refusalOf, sessionOf } from "../http/index.ts";
+
+/** A request handler that is given the session. */
+export type NodeHandler<Data extends object, Request, Response> = (
+  request: Request,
+  response: Response,
+  session: Session<Data>,
+) => void | Promise<void>;
 
 /** Settings of the binding. */
 export interface NodeSessionOptions<Request> {
@@ -33,7 +53,7 @@ export function withSession<
   Response extends NodeResponse = ServerResponse,
 >(
   sessions: SessionManager<Data>,
-  handler: (request: Request, response: Response, session: Session<Data>) => void | Promise<void>,
+  handler: NodeHandler<Data, Request, Response>,
   options: NodeSessionOptions<Request> = {},
 ): (request: Request, response: Response) => Promise<void> {
   const connectionOf = connectionReader(mountSettings(sessions).trustProxy);
@@ -58,6 +78,7 @@ export function withSession<
         isFailed: () => isFailed || response.statusCode >= 500,
         onCommitFailed: (error) => answerError(response, error, () => report(error, request)),
       });
+      refuseForgery(opened.csrfRefusal({ method: request.method ?? "GET" }));
       await handler(request, response, opened.session);
     } catch (error) {
       isFailed = true;
@@ -68,10 +89,105 @@ export function withSession<
   };
 }
 
-/** The store's failures are events of the manager; only others are reported. */
+/**
+ * The session of a WebSocket handshake, for the `upgrade` event of a server; null when another site may have begun it
+ * (R-167), and then the socket has to be closed. There is no response: what would need a cookie throws.
+ *
+ * @example
+ * server.on("upgrade", async (request, socket, head) => {
+ *   const session = await sessionOfUpgrade(sessions, request);
+ *   if (session?.userId == null) return socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+ *   webSockets.handleUpgrade(request, socket, head, (ws) => greet(ws, session.userId));
+ * });
+ */
+export async function sessionOfUpgrade<Data extends object>(
+  sessions: SessionManager<Data>,
+  request: NodeRequest,
+): Promise<Session<Data> | null> {
+  const connectionOf = connectionReader(mountSettings(sessions).trustProxy);
+  const opened = await openSession(sessions, headersOf(request), connectionOf(request));
+  const refusal = opened.csrfRefusal({ method: request.method ?? "GET" });
+  // No cookie can be sent any more.
+  opened.cookies();
+  return refusal === null ? opened.session : null;
+}
+
+/** Settings of a guard. */
+export interface GuardOptions<Request, Response> {
+  /** Answers instead of the guard, as with a redirect to the login page. */
+  readonly onRefused?: (request: Request, response: Response, refusal: GuardRefusal) => void | Promise<void>;
+}
+
+/** Puts a guard before a handler. */
+export type HandlerGuard<Request, Response> = <Data extends object>(
+  handler: NodeHandler<Data, Request, Response>,
+) => NodeHandler<Data, Request, Response>;
+
+/**
+ * Lets users through who are logged in. As every guard, it goes around a handler, lets `OPTIONS` pass, and answers 401
+ * or 403 with a problem document unless `onRefused` does.
+ *
+ * @example
+ * createServer(withSession(sessions, requireLogin()((request, response, session) => response.end(session.userId))));
+ */
+export function requireLogin<
+  Request extends NodeRequest = IncomingMessage,
+  Response extends NodeResponse = ServerResponse,
+>(options?: GuardOptions<Request, Response>): HandlerGuard<Request, Response> {
+  return guardedBy(loginGuard(), options);
+}
+
+/** Lets users through who have one of the roles. */
+export function requireRole<
+  Request extends NodeRequest = IncomingMessage,
+  Response extends NodeResponse = ServerResponse,
+>(roles: string | readonly string[], options?: GuardOptions<Request, Response>): HandlerGuard<Request, Response> {
+  return guardedBy(roleGuard(roles), options);
+}
+
+/** Lets users through who proved who they are no longer ago than `age`; never those who are only remembered. */
+export function requireFresh<
+  Request extends NodeRequest = IncomingMessage,
+  Response extends NodeResponse = ServerResponse,
+>(age: Duration, options?: GuardOptions<Request, Response>): HandlerGuard<Request, Response> {
+  return guardedBy(freshGuard(age), options);
+}
+
+/** Lets users through whose credentials have not changed since they logged in; ends the session of others. */
+export function requireStamp<
+  Request extends NodeRequest = IncomingMessage,
+  Response extends NodeResponse = ServerResponse,
+>(stampOf: StampOf, options?: GuardOptions<Request, Response>): HandlerGuard<Request, Response> {
+  return guardedBy(stampGuard(stampOf), options);
+}
+
+/** Lets pending logins through that wait for this step, and nobody else. */
+export function requirePending<
+  Request extends NodeRequest = IncomingMessage,
+  Response extends NodeResponse = ServerResponse,
+>(awaiting: string, options?: GuardOptions<Request, Response>): HandlerGuard<Request, Response> {
+  return guardedBy(pendingGuard(awaiting), options);
+}
+
+function guardedBy<Request extends NodeRequest, Response extends NodeResponse>(
+  guard: Guard,
+  options: GuardOptions<Request, Response> = {},
+): HandlerGuard<Request, Response> {
+  const { onRefused = (_request, response, refusal) => answerRefusal(response, refusal) } = options;
+  return (handler) => async (request, response, session) => {
+    const refusal = request.method === "OPTIONS" ? null : await guard(session);
+    return refusal === null ? handler(request, response, session) : onRefused(request, response, refusal);
+  };
+}
+
+function refuseForgery(refusal: string | null): void {
+  if (refusal !== null) throw new CsrfError("The request may have been sent by another site.");
+}
+
+/** Failures of the store and refused requests are events of the manager; only others are reported. */
 function answerError(response: NodeResponse, error: unknown, report: () => void): void {
   const status = isSymbolonError(error) ? error.status : 500;
-  if (status !== 503) report();
+  if (status !== 503 && !isRefusal(error)) report();
   if (response.headersSent) {
     response.destroy(error instanceof Error ? error : new Error("The handler failed."));
     return;
@@ -84,7 +200,12 @@ function answerError(response: NodeResponse, error: unknown, report: () => void)
   (response.end as (text: string) => unknown)(STATUS_TEXT[status] ?? "Internal Server Error");
 }
 
+function isRefusal(error: unknown): boolean {
+  return isSymbolonError(error) && error.code === "ERR_CSRF_REFUSED";
+}
+
 const STATUS_TEXT: Readonly<Record<number, string>> = {
+  403: "Forbidden",
   409: "Conflict",
   413: "Content Too Large",
   500: "Internal Server Error",

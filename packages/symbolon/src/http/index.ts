@@ -3,7 +3,13 @@ export type { CookieReading } from "./cookie.ts";
 export { normalAddress } from "../core/address.ts";
 export type { HeaderSource } from "./carrier.ts";
 export { forwardedFor } from "./forwarded-for.ts";
-export { type Connection, openSession, type OpenedSession, type Refusal } from "./request-session.ts";
+export {
+  type Connection,
+  type CsrfQuestion,
+  openSession,
+  type OpenedSession,
+  type Refusal,
+} from "./request-session.ts";
 export { mountSettings, type MountSettings } from "./mount.ts";
 export { cacheControlFor, varyWith } from "./response-headers.ts";
 export { attachSession, findOpened, refusalOf, sessionOf } from "./session-of.ts";

@@ -4,12 +4,15 @@
  * In order: find the token · open the session (one store read, none without a token) · the application · commit (one
  * store write if anything changed) · the cookies the response has to carry.
  */
+import type { Client } from "../core/device.ts";
 import type { Engine, InspectReason, Opened } from "../core/engine.ts";
+import type { CsrfRefusal } from "../core/events.ts";
 import { engineOf, type SessionManager } from "../core/manager.ts";
-import { requestSide, Session } from "../core/session.ts";
+import { requestSide, Session, type SessionSource } from "../core/session.ts";
 import type { Ending } from "../core/store.ts";
 import { HeadersSentError, isSymbolonError, StoreUnavailableError } from "../errors.ts";
 import { type CookieCarrier, cookieCarrier, type HeaderSource, readBearer } from "./carrier.ts";
+import { CSRF_VARY, isCsrfRelevant, judgeCsrf } from "./csrf.ts";
 
 /** How the request came. A binding knows; `openSession` alone takes the caller's word. */
 export interface Connection {
@@ -37,6 +40,11 @@ export interface OpenedSession<Data extends object> {
   readonly isUsed: boolean;
   /** The request headers the response depends on, for `Vary`. */
   readonly varyOn: string;
+  /**
+   * Why another site may have sent the request; null when it may be handled (R-161). Raises the event. Bindings ask
+   * before the application runs, and answer 403.
+   */
+  csrfRefusal(request: CsrfQuestion): CsrfRefusal | null;
   /** Whether `commit` has something to write; when not, `cookies()` is all that is left to do. */
   needsCommit(): boolean;
   /** Drops changes of data that were not written: for a request that failed (DESIGN 8.3). */
@@ -51,8 +59,15 @@ export interface OpenedSession<Data extends object> {
    * @throws {HeadersSentError} when a session was begun meanwhile, which the client can no longer be told of.
    */
   commitLate(): Promise<void>;
-  /** The `Set-Cookie` values that are due now, without writing anything. */
+  /** The `Set-Cookie` values that are due now, without writing anything. From here on no new token can be sent. */
   cookies(): string[];
+}
+
+/** What a request wants, as far as the headers do not say it. */
+export interface CsrfQuestion {
+  readonly method: string;
+  /** The form field `_csrf`, where the body has been read. */
+  readonly formToken?: unknown;
 }
 
 const carriers = new WeakMap<Engine, CookieCarrier>();
@@ -81,42 +96,75 @@ export async function openSession<Data extends object>(
   const engine = engineOf(sessions);
   const carrier = carrierOf(engine);
   const bearer = engine.options.bearer ? readBearer(headers) : null;
-  if (bearer !== null) return openToken(engine, carrier, bearer, "bearer");
+  const setting: Setting = { engine, carrier, headers, client: new RequestClient(headers, connection) };
+  if (bearer !== null) return openToken(setting, bearer, "bearer");
   const withheld = whyWithheld(engine, connection);
-  if (withheld !== null) {
-    const session = new Session<Data>(engine, { snapshot: null, token: null, limit: "unsent" });
-    return new RequestSession<Data>(engine, carrier, session, { withheld });
-  }
+  if (withheld !== null) return begin(setting, { limit: "withheld" }, { withheld });
   const reading = carrier.read(headers);
-  if (reading.kind === "value") return openToken(engine, carrier, reading.value, "cookie");
-  if (reading.kind === "none") return new RequestSession<Data>(engine, carrier, anonymous(engine), {});
+  if (reading.kind === "value") return openToken(setting, reading.value, "cookie");
+  if (reading.kind === "none") return begin(setting, {}, {});
   engine.events.emit("ambiguous-cookie", { name: carrier.name });
-  return new RequestSession<Data>(engine, carrier, anonymous(engine), { refusal: { reason: "ambiguous" } });
+  return begin(setting, {}, { refusal: { reason: "ambiguous" } });
+}
+
+/** What stays the same for the length of a request. */
+interface Setting {
+  readonly engine: Engine;
+  readonly carrier: CookieCarrier;
+  readonly headers: HeaderSource;
+  readonly client: Client;
+}
+
+/** Reads what the request says of its client when it is asked for: most requests never ask. */
+class RequestClient implements Client {
+  readonly #headers: HeaderSource;
+  readonly #connection: Connection;
+
+  constructor(headers: HeaderSource, connection: Connection) {
+    this.#headers = headers;
+    this.#connection = connection;
+  }
+
+  get ip(): string | null {
+    return this.#connection.ip ?? null;
+  }
+
+  get userAgent(): string | null {
+    return this.#headers.get("user-agent") ?? null;
+  }
 }
 
 async function openToken<Data extends object>(
-  engine: Engine,
-  carrier: CookieCarrier,
+  setting: Setting,
   token: string,
   carriedBy: "cookie" | "bearer",
 ): Promise<OpenedSession<Data>> {
+  const { engine, client } = setting;
   let opened: Opened;
   try {
-    const answer = engine.open(token);
+    const answer = engine.open(token, client);
     opened = answer instanceof Promise ? await answer : answer;
   } catch (error) {
     if (engine.options.onStoreFailure === "deny" || !isStoreFailure(error)) throw error;
-    const readOnly = new Session<Data>(engine, { snapshot: null, token: null, limit: "read-only" });
-    return new RequestSession<Data>(engine, carrier, readOnly, { carriedBy });
+    return begin(setting, { limit: "read-only" }, { carriedBy });
   }
   if (!opened.ok) {
     // A bearer client is told its token by the application: a session begun here could never be reached.
     const limit = carriedBy === "bearer" ? ({ limit: "unsent" } as const) : {};
-    const session = new Session<Data>(engine, { snapshot: null, token: null, ...limit });
-    return new RequestSession<Data>(engine, carrier, session, { carriedBy, refusal: opened });
+    return begin(setting, limit, { carriedBy, refusal: opened });
   }
-  const session = new Session<Data>(engine, { snapshot: opened.snapshot, token });
-  return new RequestSession<Data>(engine, carrier, session, { carriedBy });
+  const { snapshot, needsStepUp = false } = opened;
+  return begin(setting, { snapshot, token, needsStepUp }, { carriedBy });
+}
+
+function begin<Data extends object>(
+  setting: Setting,
+  source: Partial<SessionSource>,
+  arrival: Arrival,
+): OpenedSession<Data> {
+  const { engine, client } = setting;
+  const session = new Session<Data>(engine, { snapshot: null, token: null, client, ...source });
+  return new RequestSession<Data>(setting, session, arrival);
 }
 
 type WithheldReason = "insecure-connection" | "not-loopback";
@@ -131,15 +179,20 @@ interface Arrival {
 class RequestSession<Data extends object> implements OpenedSession<Data> {
   readonly #engine: Engine;
   readonly #carrier: CookieCarrier;
+  readonly #headers: HeaderSource;
   readonly session: Session<Data>;
   readonly #arrival: Arrival;
   #isRefusalRead = false;
   #isReported = false;
   #isTokenLate = false;
+  /** Whether the request was judged by what the browser says of it. */
+  #isJudged = false;
+  #isRefused = false;
 
-  constructor(engine: Engine, carrier: CookieCarrier, session: Session<Data>, arrival: Arrival) {
+  constructor({ engine, carrier, headers }: Setting, session: Session<Data>, arrival: Arrival) {
     this.#engine = engine;
     this.#carrier = carrier;
+    this.#headers = headers;
     this.session = session;
     this.#arrival = arrival;
   }
@@ -150,11 +203,34 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   get isUsed(): boolean {
-    return this.#isRefusalRead || requestSide.isUsed(this.session);
+    return this.#isRefusalRead || this.#isRefused || requestSide.isUsed(this.session);
   }
 
   get varyOn(): string {
-    return this.#engine.options.bearer ? "Authorization, Cookie" : "Cookie";
+    const vary = this.#engine.options.bearer ? "Authorization, Cookie" : "Cookie";
+    return this.#isJudged ? `${vary}, ${CSRF_VARY}` : vary;
+  }
+
+  csrfRefusal({ method, formToken }: CsrfQuestion): CsrfRefusal | null {
+    const { csrf, origins } = this.#engine.options;
+    if (csrf === false || !isCsrfRelevant(method, this.#headers)) return null;
+    this.#isJudged = true;
+    const reason = judgeCsrf(
+      { method, headers: this.#headers, formToken: typeof formToken === "string" ? formToken : undefined },
+      {
+        hasCookie: this.#carrier.read(this.#headers).kind !== "none",
+        tokenMatches: (token) => requestSide.csrfMatches(this.session, token),
+      },
+      origins,
+      csrf === "token",
+    );
+    if (reason === null) return null;
+    const enforced = csrf !== "report";
+    const { id, userId } = this.session;
+    const origin = this.#headers.get("origin")?.slice(0, 200) ?? null;
+    this.#engine.events.emit("csrf-refused", { reason, id, userId, method: method.slice(0, 20), origin, enforced });
+    this.#isRefused = enforced;
+    return enforced ? reason : null;
   }
 
   needsCommit(): boolean {
@@ -194,6 +270,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
 
   cookies(): string[] {
     const news = requestSide.takeNews(this.session);
+    requestSide.noteHeadersSent(this.session);
     if (!this.#sendsCookies()) return [];
     const isPersistent = this.#carrier.persistent || news.remembered;
     const maxAge = isPersistent ? this.#secondsLeft() : undefined;
@@ -231,10 +308,6 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     this.#engine.events.emit("cookie-withheld", { reason });
     warnWithheld(this.#engine, reason);
   }
-}
-
-function anonymous<Data extends object>(engine: Engine): Session<Data> {
-  return new Session<Data>(engine, { snapshot: null, token: null });
 }
 
 function whyWithheld(engine: Engine, connection: Connection): WithheldReason | null {

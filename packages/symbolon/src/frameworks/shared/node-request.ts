@@ -5,6 +5,7 @@ import { type Connection, forwardedFor, type HeaderSource, normalAddress } from 
 
 /** The part of `http.IncomingMessage` and `http2.Http2ServerRequest` that is read. */
 export interface NodeRequest {
+  readonly method?: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly socket: { readonly remoteAddress?: string | undefined; readonly encrypted?: boolean };
 }
