@@ -14,6 +14,7 @@ export interface Key {
   readonly token: MacKey;
   readonly envelope: MacKey;
   readonly wrap: MacKey;
+  readonly csrf: MacKey;
 }
 
 /** All keys in force. */
@@ -67,6 +68,7 @@ function makeKey(root: Buffer): Key {
     token: macKey("sha512", deriveKey(root, "token", 64)),
     envelope: macKey("sha256", deriveKey(root, "envelope", 32)),
     wrap: macKey("sha256", deriveKey(root, "wrap", 32)),
+    csrf: macKey("sha256", deriveKey(root, "csrf", 32)),
   };
 }
 
