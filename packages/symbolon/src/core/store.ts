@@ -178,10 +178,10 @@ export interface Admitting {
    *
    * In order: `replacing`, if it is a live record of this owner, is set aside. While the owner's live records and the
    * new one are more than `perOwner`: `reject` refuses, `reuse` hands back the newest (`createdAt`, then `lookup`),
-   * `evict-oldest` lets go the one of the lowest `createdAt`, `evict-idle` of the lowest `touchedAt` (then
-   * `createdAt`, then `lookup`). If then the space has more live records with an owner than `total`, it is refused and
-   * nothing has changed. Else what was let go ends with the reason `evicted`, what was set aside with `replaced`, at
-   * `call.now`, as `delete` would end them, and the record is stored.
+   * `evict-oldest` lets go the one of the lowest `createdAt`, `evict-idle` of the lowest `touchedAt` (of several, the
+   * one of the lowest `createdAt`, then `lookup`). If then the space has more live records with an owner than `total`,
+   * it is refused and nothing has changed. Else what was let go ends with the reason `evicted`, what was set aside with
+   * `replaced`, at `call.now`, as `delete` would end them, and the record is stored.
    */
   admit(
     record: StoredRecord & { readonly owner: string },

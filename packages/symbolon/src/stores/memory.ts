@@ -1,5 +1,6 @@
 /** A store in this process's memory: for tests, development and servers of one process. Nothing survives the process. */
 import {
+  type Admitting,
   type Ending,
   isTombstone,
   type OwnerIndex,
@@ -15,7 +16,8 @@ import {
   TOMBSTONE_MS,
 } from "../core/store.ts";
 import { OptionsError, StoreUnavailableError } from "../errors.ts";
-import { decodeCursor, encodeCursor, type Position } from "./shared/cursor.ts";
+import { admitAmong } from "./shared/admission.ts";
+import { decodeCursor, encodeCursor, newestFirst } from "./shared/cursor.ts";
 import { deadlineBuckets } from "./shared/deadline-buckets.ts";
 
 /** Options of `memoryStore`. */
@@ -25,7 +27,7 @@ export interface MemoryStoreOptions {
 }
 
 /** What `memoryStore` can do. */
-export type MemoryStore = Store & OwnerIndex & TenantIndex & Pruning & Replication;
+export type MemoryStore = Store & OwnerIndex & Admitting & TenantIndex & Pruning & Replication;
 
 /** One entry in its place; the entry is replaced, never changed, and its bytes are the store's own. */
 interface Slot {
@@ -56,6 +58,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const owners: Index = new Map();
   const tenants: Index = new Map();
   const spaces: Index = new Map();
+  /** By space, how many records with an owner are held, those past their deadline included. */
+  const owned = new Map<string, number>();
   const buckets = deadlineBuckets<Slot>();
   let serial = 0;
 
@@ -64,11 +68,15 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     return slot?.entry.space === space ? slot : undefined;
   }
 
-  function insert(entry: StoredRecord | Tombstone, now: number): void {
+  function makeRoom(now: number): void {
     if (slots.size >= maxRecords) prune(now, PRUNE_WHEN_FULL);
     if (slots.size >= maxRecords) {
       throw new StoreUnavailableError(`The memory store is full with ${maxRecords} records; raise maxRecords.`);
     }
+  }
+
+  function insert(entry: StoredRecord | Tombstone, now: number): void {
+    makeRoom(now);
     const slot: Slot = { serial: serial++, entry: copyIn(entry), bucket: null };
     slots.set(entry.lookup, slot);
     index(slot);
@@ -79,7 +87,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     buckets.file(slot);
     if (isTombstone(entry)) return;
     add(spaces, entry.space, slot);
-    if (entry.owner !== null) add(owners, nameOf(entry.space, entry.owner), slot);
+    if (entry.owner !== null) {
+      add(owners, nameOf(entry.space, entry.owner), slot);
+      countOwned(entry.space, 1);
+    }
     if (entry.tenant !== null) add(tenants, nameOf(entry.space, entry.tenant), slot);
   }
 
@@ -87,8 +98,17 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     const { entry } = slot;
     if (isTombstone(entry)) return;
     take(spaces, entry.space, slot);
-    if (entry.owner !== null) take(owners, nameOf(entry.space, entry.owner), slot);
+    if (entry.owner !== null) {
+      take(owners, nameOf(entry.space, entry.owner), slot);
+      countOwned(entry.space, -1);
+    }
     if (entry.tenant !== null) take(tenants, nameOf(entry.space, entry.tenant), slot);
+  }
+
+  function countOwned(space: string, more: number): void {
+    const count = (owned.get(space) ?? 0) + more;
+    if (count === 0) owned.delete(space);
+    else owned.set(space, count);
   }
 
   function replace(slot: Slot, entry: StoredRecord | Tombstone): void {
@@ -108,6 +128,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     if (deadline <= now) return remove(slot);
     const { space, route, lookup } = record;
     replace(slot, { space, route, lookup, endedAt: ending.at, reason: ending.reason, deadline });
+  }
+
+  function endEach(records: readonly StoredRecord[], reason: string, now: number): void {
+    for (const record of records) {
+      const slot = slots.get(record.lookup);
+      if (slot !== undefined) end(slot, record, { reason, at: now }, now);
+    }
   }
 
   function endAll(found: Set<Slot> | undefined, except: readonly string[], ending: Ending, now: number): number {
@@ -130,6 +157,22 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (++removed >= limit) break;
     }
     return removed;
+  }
+
+  /** Whether the space has room for one more once so many are gone; looks at what expired, never at what lives. */
+  function hasRoom(space: string, total: number | null, leaving: number, now: number): boolean {
+    if (total === null) return true;
+    const held = (owned.get(space) ?? 0) - leaving + 1;
+    return held <= total || held - countExpired(space, now) <= total;
+  }
+
+  /** The records of `owned` that are past their deadline and not removed yet. */
+  function countExpired(space: string, now: number): number {
+    let expired = 0;
+    for (const { entry } of buckets.due(now)) {
+      if (!isTombstone(entry) && entry.owner !== null && entry.space === space) expired++;
+    }
+    return expired;
   }
 
   function slotsOf({ space, tenant }: TenantKey): Set<Slot> | undefined {
@@ -178,6 +221,27 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
     deleteByOwner: ({ space, owner }, except, ending, call) =>
       endAll(owners.get(nameOf(space, owner)), except, ending, call.now),
+
+    admit(record, rules, call) {
+      if (slots.has(record.lookup)) return { status: "exists" };
+      const { space, owner } = record;
+      const mine = live(owners.get(nameOf(space, owner)), call.now);
+      const replaced = mine.filter(({ lookup }) => lookup === rules.replacing);
+      const others = mine.filter(({ lookup }) => lookup !== rules.replacing);
+      const admission = admitAmong(others, rules);
+      if (admission.status === "reused") return { ...admission, record: copyOut(admission.record) };
+      if (admission.status !== "created") return admission;
+      const { evicted } = admission;
+      if (!hasRoom(space, rules.total, evicted.length + replaced.length, call.now)) {
+        return { status: "refused", limit: "total" };
+      }
+      // Before anything ends: it leaves a tombstone, so a store that is full stays full.
+      makeRoom(call.now);
+      endEach(evicted, "evicted", call.now);
+      endEach(replaced, "replaced", call.now);
+      insert(record, call.now);
+      return { status: "created", evicted: evicted.map(copyOut) };
+    },
 
     listByTenant: (tenant, page, call) => pageOf(slotsOf(tenant), page, call.now),
 
@@ -259,10 +323,6 @@ function live(found: Set<Slot> | undefined, now: number): StoredRecord[] {
     if (!isTombstone(entry) && entry.owner !== null && entry.deadline > now) records.push(entry);
   }
   return records;
-}
-
-function newestFirst(a: Position, b: Position): number {
-  return b.createdAt - a.createdAt || (a.lookup < b.lookup ? 1 : a.lookup > b.lookup ? -1 : 0);
 }
 
 function pageOf(found: Set<Slot> | undefined, page: PageRequest, now: number): RecordPage {

@@ -1,12 +1,15 @@
 /** A store made of stores: one is read, the others are kept equal to it, ready to take its place. */
 import {
+  type Admitting,
   type Awaitable,
+  canAdmit,
   canClose,
   canPrune,
   canReplicate,
   type Closing,
   hasOwnerIndex,
   hasTenantIndex,
+  isTombstone,
   type OwnerIndex,
   type OwnerKey,
   type Pruning,
@@ -53,6 +56,7 @@ export interface Mirroring {
 export type MirroredStore<P extends Store = Store> = Store &
   Mirroring &
   (P extends OwnerIndex ? OwnerIndex : unknown) &
+  (P extends Admitting ? Admitting : unknown) &
   (P extends TenantIndex ? TenantIndex : unknown) &
   (P extends Pruning ? Pruning : unknown) &
   (P extends Replication ? Replication : unknown) &
@@ -82,14 +86,19 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
   const mirrors = mirrorSet(primary, others.map(checkMirror), { timeout, clock, onFailure });
   const { atAll, catchUp, copy, failAll } = mirrors;
 
-  /** Writes one record at the primary. When that throws, it may have been applied all the same. */
-  async function writePrimary<T>(key: RecordKey, now: number, write: () => Awaitable<T>): Promise<T> {
+  /** Writes at the primary. When that throws, it may have been applied all the same, so mirrors are repaired. */
+  async function writePrimary<T>(now: number, write: () => Awaitable<T>, repair: MirrorWork): Promise<T> {
     try {
       return await write();
     } catch (error) {
-      await atAll(now, (mirror, call) => catchUp(key, mirror, call));
+      await atAll(now, repair);
       throw error;
     }
+  }
+
+  /** The repair after a write of one record. */
+  function catchingUp(key: RecordKey): MirrorWork {
+    return (mirror, call) => catchUp(key, mirror, call);
   }
 
   /** Ends many records everywhere. When the primary throws, nobody knows which of them ended there. */
@@ -116,6 +125,21 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
     } while (cursor !== null);
   }
 
+  /** Ends at a mirror what the new record replaced, unless that is another's: then the primary let it be. */
+  async function catchUpReplaced(
+    by: OwnerKey,
+    lookup: string | null,
+    mirror: MirrorTarget,
+    call: StoreCall,
+  ): Promise<void> {
+    if (lookup === null) return;
+    const key: RecordKey = { space: by.space, route: by.route, lookup };
+    // Another's record lives at another route, where a primary that shards would not be asked for it.
+    const held = await mirror.read(key, call);
+    const isAnothers = held !== null && !isTombstone(held) && held.owner !== by.owner;
+    if (!isAnothers) await catchUp(key, mirror, call, { reason: "replaced", at: call.now });
+  }
+
   const store: Store & Mirroring = {
     get mirrors() {
       return mirrors.states();
@@ -129,13 +153,17 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
     read: (key, call) => primary.read(key, call),
 
     async create(record, call) {
-      const answer = await writePrimary(record, call.now, () => primary.create(record, call));
+      const answer = await writePrimary(call.now, () => primary.create(record, call), catchingUp(record));
       if (answer === "created") await atAll(call.now, (mirror, limited) => copy(record, mirror, limited));
       return answer;
     },
 
     async update(key, expectedVersion, change, call) {
-      const answer = await writePrimary(key, call.now, () => primary.update(key, expectedVersion, change, call));
+      const answer = await writePrimary(
+        call.now,
+        () => primary.update(key, expectedVersion, change, call),
+        catchingUp(key),
+      );
       if (answer !== "updated") return answer;
       await atAll(call.now, async (mirror, limited) => {
         const mirrorAnswer = await mirror.update(key, expectedVersion, change, limited);
@@ -145,7 +173,7 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
     },
 
     async delete(key, ending, call) {
-      const answer = await writePrimary(key, call.now, () => primary.delete(key, ending, call));
+      const answer = await writePrimary(call.now, () => primary.delete(key, ending, call), catchingUp(key));
       await atAll(call.now, async (mirror, limited) => {
         // The tombstone is copied: a delete leaves none at a mirror that the record has not reached yet.
         await catchUp(key, mirror, limited, ending);
@@ -164,6 +192,32 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
           () => primary.deleteByOwner(owner, except, ending, call),
           (mirror, limited) => catchUpOwner(owner, withOwners(mirror), limited),
         ),
+    };
+    Object.assign(store, ability);
+  }
+
+  if (canAdmit(primary)) {
+    const ability: Admitting = {
+      async admit(record, rules, call) {
+        const admission = await writePrimary(
+          call.now,
+          () => primary.admit(record, rules, call),
+          async (mirror, limited) => {
+            await catchUp(record, mirror, limited);
+            // Nobody knows who gave way, so all that the mirror holds of the owner is compared.
+            await catchUpOwner(record, withOwners(mirror), limited);
+          },
+        );
+        if (admission.status !== "created") return admission;
+        await atAll(call.now, async (mirror, limited) => {
+          for (const evicted of admission.evicted) {
+            await catchUp(evicted, mirror, limited, { reason: "evicted", at: call.now });
+          }
+          await catchUpReplaced(record, rules.replacing, mirror, limited);
+          await copy(record, mirror, limited);
+        });
+        return admission;
+      },
     };
     Object.assign(store, ability);
   }
@@ -199,7 +253,7 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
     const ability: Replication = {
       scan: (page, call) => primary.scan(page, call),
       async apply(entry, call) {
-        const taken = await writePrimary(entry, call.now, () => primary.apply(entry, call));
+        const taken = await writePrimary(call.now, () => primary.apply(entry, call), catchingUp(entry));
         if (taken) await atAll(call.now, (mirror, limited) => copy(entry, mirror, limited));
         return taken;
       },

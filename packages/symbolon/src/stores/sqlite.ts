@@ -1,25 +1,33 @@
 /** A store in a SQLite file, through the application's own synchronous client. */
 import {
+  type Admission,
+  type AdmissionRules,
+  type Admitting,
   type Ending,
   type OwnerIndex,
   type PageRequest,
   type Pruning,
+  type RecordKey,
   type RecordPage,
   type Replication,
   type Store,
+  type StoredRecord,
   type TenantIndex,
   type TenantKey,
   TOMBSTONE_MS,
 } from "../core/store.ts";
 import { OptionsError, StoreUnavailableError } from "../errors.ts";
+import { admitAmong, type Rival } from "./shared/admission.ts";
 import { decodeCursor, encodeCursor, type Position } from "./shared/cursor.ts";
 import {
   bucketOf,
   entryOf,
+  inTransaction,
   openTable,
   valuesOf,
   isRow,
   recordOf,
+  rivalOf,
   type SqliteClient,
   type SqliteValue,
 } from "./shared/sqlite-table.ts";
@@ -33,7 +41,12 @@ export interface SqliteStoreOptions {
 }
 
 /** What `sqliteStore` can do. */
-export type SqliteStore = Store & OwnerIndex & TenantIndex & Pruning & Replication;
+export type SqliteStore = Store & OwnerIndex & Admitting & TenantIndex & Pruning & Replication;
+
+type OwnedRecord = StoredRecord & { readonly owner: string };
+
+/** How a row is found. */
+type RowKey = Pick<RecordKey, "lookup" | "space">;
 
 /** Where the first page starts: after nothing. */
 const TOP: Position = { createdAt: Number.MAX_SAFE_INTEGER, lookup: "" };
@@ -43,12 +56,13 @@ const BATCH = 1000;
 
 /**
  * Keeps records in one table, which it creates; takes a `DatabaseSync` of `node:sqlite`, or a database of
- * `better-sqlite3` or `libsql`. Every write is one statement, so several processes may share the file.
+ * `better-sqlite3` or `libsql`. Every write is one statement or one transaction, so several processes may share the
+ * file.
  *
  * Sets `journal_mode=WAL`, `synchronous=NORMAL` and `busy_timeout=5000` on the connection: what was acknowledged
  * survives a killed process, not a power loss. Give it a connection of its own: inside a transaction that the
- * application holds open, its writes would be part of that transaction. The client is never closed here, and a
- * statement that runs cannot be interrupted.
+ * application holds open, its writes would be part of that transaction, and nothing could be admitted. The client is
+ * never closed here, and a statement that runs cannot be interrupted.
  *
  * @throws {OptionsError} when the table's name is not a plain word.
  * @throws {StoreUnavailableError} when the table cannot be opened.
@@ -79,6 +93,54 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
     return ended.length;
   }
 
+  function end({ lookup, space }: RowKey, ending: Ending, now: number): number {
+    return clean(sql.end.all(...endingOf(ending), lookup, space), now);
+  }
+
+  /** The whole of an admission; it needs a transaction around it. */
+  function admit(record: OwnedRecord, rules: AdmissionRules, now: number): Admission {
+    if (isRow(sql.isTaken.get(record.lookup))) return { status: "exists" };
+    const { space } = record;
+    const replaced = replacedBy(record, rules.replacing, now);
+    const verdict = admitAmong(rivalsOf(record, rules, now), rules);
+    if (verdict.status === "refused") return verdict;
+    if (verdict.status === "reused") return { status: "reused", record: recordAt(verdict.record.lookup, space) };
+    if (!hasRoom(space, rules.total, verdict.evicted.length + replaced.length, now)) {
+      return { status: "refused", limit: "total" };
+    }
+    const evicted = verdict.evicted.map(({ lookup }) => recordAt(lookup, space));
+    for (const key of evicted) end(key, { reason: "evicted", at: now }, now);
+    for (const key of replaced) end(key, { reason: "replaced", at: now }, now);
+    sql.create.run(...valuesOf(record));
+    return { status: "created", evicted };
+  }
+
+  /** The record that is replaced, if it is a live one of the same owner. */
+  function replacedBy({ space, owner }: OwnedRecord, lookup: string | null, now: number): RowKey[] {
+    const isReplaced = lookup !== null && isRow(sql.isLiveOf.get(lookup, space, owner, now));
+    return isReplaced ? [{ lookup, space }] : [];
+  }
+
+  /** The owner's live records without the one that is replaced; none where nobody counts them. */
+  function rivalsOf({ space, owner }: OwnedRecord, { perOwner, replacing }: AdmissionRules, now: number): Rival[] {
+    if (perOwner === null) return [];
+    const rivals = sql.rivals.all(space, owner, now).filter(isRow).map(rivalOf);
+    return rivals.filter(({ lookup }) => lookup !== replacing);
+  }
+
+  function recordAt(lookup: string, space: string): StoredRecord {
+    const row = sql.read.get(lookup, space);
+    if (isRow(row)) return recordOf(row, { lookup, space });
+    throw new TypeError("A row that was found in this transaction is not there.");
+  }
+
+  /** Whether the space has room for one more once so many are gone. What costs least is asked first. */
+  function hasRoom(space: string, total: number | null, leaving: number, now: number): boolean {
+    if (total === null) return true;
+    if (countOf(sql.countAtMost.get(), "records") - leaving < total) return true;
+    return countOf(sql.countOwned.get(bucketOf(now), now, space, space), "records") - leaving < total;
+  }
+
   function countTenant({ space, tenant }: TenantKey, counted: keyof Counts, now: number): number {
     const row = tenant === null ? sql.countBySpace.get(space, now) : sql.countByTenant.get(space, tenant, now);
     return countOf(row, counted);
@@ -104,8 +166,7 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
         return sql.isLive.get(key.lookup, key.space) ? "conflict" : "missing";
       }),
 
-    delete: (key, ending, call) =>
-      attempt(() => clean(sql.end.all(...endingOf(ending), key.lookup, key.space), call.now) > 0),
+    delete: (key, ending, call) => attempt(() => end(key, ending, call.now) > 0),
 
     listByOwner: ({ space, owner }, page, call) =>
       attempt(() => pageOf(page, (top, limit) => sql.listByOwner.all(space, owner, call.now, ...top, limit))),
@@ -115,6 +176,9 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
 
     deleteByOwner: ({ space, owner }, except, ending, call) =>
       attempt(() => clean(sql.endByOwner.all(...endingOf(ending), space, owner, JSON.stringify(except)), call.now)),
+
+    admit: (record, rules, call) =>
+      attempt(() => inTransaction(client, () => admit(record, rules, call.now), isCreated)),
 
     listByTenant: (key, page, call) =>
       attempt(() =>
@@ -172,17 +236,19 @@ function changed(result: { readonly changes: number | bigint }): boolean {
   return Number(result.changes) > 0;
 }
 
-interface Counts {
-  readonly records: number | bigint;
-  readonly owners: number | bigint;
-}
+type Counts = Readonly<Partial<Record<"records" | "owners", number | bigint>>>;
 
 function isCounts(row: unknown): row is Counts {
-  return isRow(row) && "records" in row && "owners" in row;
+  return isRow(row);
 }
 
+/** An aggregate of no rows is null: nothing was counted. */
 function countOf(row: unknown, counted: keyof Counts): number {
-  return isCounts(row) ? Number(row[counted]) : 0;
+  return isCounts(row) ? Number(row[counted] ?? 0) : 0;
+}
+
+function isCreated({ status }: Admission): boolean {
+  return status === "created";
 }
 
 type PageQuery = (after: readonly [createdAt: number, lookup: string], limit: number) => unknown[];

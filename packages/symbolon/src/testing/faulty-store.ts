@@ -31,7 +31,9 @@ export interface FaultyStore<S extends Store> {
 const READS: ReadonlySet<string> = new Set(
   "read scan listByOwner countByOwner listByTenant countByTenant countOwners".split(" "),
 );
-const WRITES: ReadonlySet<string> = new Set("create update delete apply prune deleteByOwner deleteByTenant".split(" "));
+const WRITES: ReadonlySet<string> = new Set(
+  "create admit update delete apply prune deleteByOwner deleteByTenant".split(" "),
+);
 
 /** Puts faults in front of a store; without any, its calls go straight through. */
 export function faultyStore<S extends Store>(inner: S): FaultyStore<S> {

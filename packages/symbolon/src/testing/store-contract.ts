@@ -10,6 +10,7 @@
  *
  * `open` gives one handle more on the same storage each time, and the storage is empty when a case starts.
  */
+import { admissionCases } from "./contract/admission-cases.ts";
 import { byteAndTextCases } from "./contract/byte-and-text-cases.ts";
 import { closingCases } from "./contract/closing-cases.ts";
 import type { ContractCase } from "./contract/contract-case.ts";
@@ -30,6 +31,7 @@ export const storeContract: readonly ContractCase[] = [
   ...byteAndTextCases,
   ...raceCases,
   ...ownerIndexCases,
+  ...admissionCases,
   ...tenantIndexCases,
   ...pruningCases,
   ...replicationCases,

@@ -1,5 +1,6 @@
 /** The table of `sqliteStore`: how it is opened, its statements, and how a row becomes an entry. */
 import { isTombstone, type RecordKey, type StoredRecord, type Tombstone } from "../../core/store.ts";
+import type { Rival } from "./admission.ts";
 
 /** What is bound to a statement. Never a boolean: `libsql` ends the process on one. */
 export type SqliteValue = string | number | null | Uint8Array;
@@ -47,6 +48,7 @@ export type Statements = Readonly<Record<StatementName, SqliteStatement>>;
 type StatementName =
   | ("read" | "isLive" | "create" | "apply" | "update" | "updateData" | "scan" | "prune" | "deleteTombstone")
   | ("end" | "endByOwner" | "endByTenant" | "endBySpace")
+  | ("isTaken" | "isLiveOf" | "rivals" | "countAtMost" | "countOwned")
   | ("listByOwner" | "listByTenant" | "listBySpace" | "countByOwner" | "countByTenant" | "countBySpace");
 
 const BUCKET_MS = 900_000;
@@ -62,6 +64,28 @@ export function bucketOf(deadline: number): number {
 export function openTable(client: SqliteClient, table: string): Statements {
   for (const sql of setup(table)) patiently(() => client.exec(sql));
   return patiently(() => statements(`"${table}"`, (sql) => client.prepare(sql)));
+}
+
+/** Does the work in one transaction, all of it or, when it throws or its answer is not kept, nothing; leaves none open. */
+export function inTransaction<T>(client: SqliteClient, work: () => T, isKept: (answer: T) => boolean): T {
+  // The lock is taken first, because only here are other processes waited for: not when a reader begins to write.
+  client.exec("BEGIN IMMEDIATE");
+  try {
+    const answer = work();
+    client.exec(isKept(answer) ? "COMMIT" : "ROLLBACK");
+    return answer;
+  } catch (error) {
+    rollBack(client);
+    throw error;
+  }
+}
+
+function rollBack(client: SqliteClient): void {
+  try {
+    client.exec("ROLLBACK");
+  } catch {
+    // There is none any more: SQLite ends a transaction itself when, for one, the disk is full.
+  }
 }
 
 function setup(table: string): readonly string[] {
@@ -129,11 +153,15 @@ function statements(table: string, prepare: (sql: string) => SqliteStatement): S
     "ORDER BY created_at DESC, lookup DESC LIMIT ?";
   const count = (where: string) =>
     `SELECT count(*) AS records, count(DISTINCT owner) AS owners FROM ${table} WHERE ${where} AND ${listed}`;
+  const expired = "bucket <= ? AND deadline <= ?";
   const some = (where: string) => `lookup IN (SELECT lookup FROM ${table} WHERE ${where} LIMIT ?)`;
 
   return {
     read: prepare(`SELECT ${unkeyed} FROM ${table} WHERE lookup = ? AND space = ?`),
     isLive: prepare(`SELECT 1 AS live FROM ${table} WHERE lookup = ? AND space = ? AND ended_at IS NULL`),
+    isLiveOf: prepare(`SELECT 1 AS live FROM ${table} WHERE lookup = ? AND ${ofOwner} AND deadline > ?`),
+    rivals: prepare(`SELECT lookup, created_at, touched_at FROM ${table} WHERE ${ofOwner} AND deadline > ?`),
+    isTaken: prepare(`SELECT 1 AS taken FROM ${table} WHERE lookup = ?`),
     create: prepare(`${insert} ON CONFLICT (lookup) DO NOTHING`),
     apply: prepare(`${insert} ON CONFLICT (lookup) DO UPDATE SET ${copied.join(", ")} WHERE ${newer}`),
     update: prepare(update("")),
@@ -149,7 +177,13 @@ function statements(table: string, prepare: (sql: string) => SqliteStatement): S
     countByOwner: prepare(count(ofOwner)),
     countByTenant: prepare(count(ofTenant)),
     countBySpace: prepare(count(ofSpace)),
-    prune: prepare(`DELETE FROM ${table} WHERE ${some("bucket <= ? AND deadline <= ? ORDER BY bucket, deadline")}`),
+    countAtMost: prepare(`SELECT max(rowid) - (SELECT min(rowid) FROM ${table}) + 1 AS records FROM ${table}`),
+    // Tombstones have no owner. So two indexes tell it, and no row is read but those past their deadline.
+    countOwned: prepare(
+      `SELECT count(*) - (SELECT count(*) FROM ${table} WHERE ${expired} AND owner IS NOT NULL AND +space = ?) ` +
+        `AS records FROM ${table} WHERE space = ? AND owner IS NOT NULL`,
+    ),
+    prune: prepare(`DELETE FROM ${table} WHERE ${some(`${expired} ORDER BY bucket, deadline`)}`),
     scan: prepare(`SELECT ${selected} FROM ${table} WHERE lookup > ? ORDER BY lookup LIMIT ?`),
   };
 }
@@ -197,6 +231,11 @@ export function recordOf(row: Row, key: Pick<RecordKey, "space" | "lookup">): St
     envelope: bytesOf(row.envelope) ?? NOTHING,
     data: bytesOf(row.data),
   };
+}
+
+/** Makes of a row what is to be known of a rival. */
+export function rivalOf(row: Pick<Row, "lookup" | "created_at" | "touched_at">): Rival {
+  return { lookup: row.lookup, createdAt: Number(row.created_at), touchedAt: Number(row.touched_at) };
 }
 
 /** The client made these bytes for this row alone, so they need no copy. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes, randomInt } from "node:crypto";
 import {
+  canAdmit,
   canClose,
   canPrune,
   canReplicate,
@@ -24,7 +25,7 @@ export interface ContractContext {
 }
 
 /** The abilities of stores, as the contract names them; every store has `store`. */
-export type Ability = "store" | "owner-index" | "tenant-index" | "prune" | "replication" | "close";
+export type Ability = "store" | "owner-index" | "admission" | "tenant-index" | "prune" | "replication" | "close";
 
 /** One sentence of the contract, and the code that holds a store to it. */
 export interface ContractCase {
@@ -37,6 +38,7 @@ export interface ContractCase {
 const TESTS: Readonly<Record<Ability, (store: Store) => boolean>> = {
   store: () => true,
   "owner-index": hasOwnerIndex,
+  admission: canAdmit,
   "tenant-index": hasTenantIndex,
   prune: canPrune,
   replication: canReplicate,
