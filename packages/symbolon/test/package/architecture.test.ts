@@ -46,6 +46,8 @@ describe("the checker", () => {
     ["core/data.ts", `const zod = await import(name);`, /\(computed\) import/],
     ["core/data.ts", `const { z } = require("zod");`, /the package zod/],
     ["auth/login.ts", `import { openSession } from "../http/index.ts";`, /http\/index\.ts/],
+    ["auth/login.ts", `import { parse } from "bowser";`, /the package bowser/],
+    ["auth/device-name.ts", `import { z } from "zod";`, /the package zod/],
     ["http/cookie.ts", `import { Buffer } from "node:buffer";`, /built-in node:buffer/],
     ["http/cookie.ts", `import "../frameworks/node.ts";`, /frameworks\/node\.ts/],
     ["stores/redis.ts", `import { Engine } from "../core/engine.ts";`, /core\/engine\.ts/],
@@ -82,6 +84,7 @@ describe("the checker", () => {
   it.each<[path: string, source: string]>([
     ["crypto/seal.ts", `import { createCipheriv } from "node:crypto";\nimport { open } from "./derive.ts";`],
     ["core/options.ts", `import type { StandardSchemaV1 } from "@standard-schema/spec";`],
+    ["auth/device-name.ts", `import { parse } from "bowser";\nimport { now } from "../core/clock.ts";`],
     ["stores/redis.ts", `import { isTombstone, type Store, TOMBSTONE_MS } from "../core/store.ts";`],
     ["stores/redis.ts", `import type { Store } from "../core/store.ts";\nimport { OptionsError } from "../errors.ts";`],
     ["frameworks/koa.ts", `import type { Session } from "../core/session.ts";`],

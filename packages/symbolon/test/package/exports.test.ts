@@ -17,8 +17,8 @@ async function namesOf(subpath: string): Promise<string[]> {
 }
 
 describe("the exports of package.json", () => {
-  it("are the index, testing, and every file of stores and frameworks, and nothing else", () => {
-    const found = ["stores", "frameworks"].flatMap((folder) =>
+  it("are the index, testing, and every file of stores, frameworks and auth, and nothing else", () => {
+    const found = ["stores", "frameworks", "auth"].flatMap((folder) =>
       readdirSync(new URL(`src/${folder}/`, PACKAGE))
         .filter((file) => file.endsWith(".ts"))
         .map((file) => `./${folder}/${file.slice(0, -".ts".length)}`),
@@ -126,6 +126,23 @@ describe("the public names", () => {
         "refusalOf",
         "sessionOf",
         "withSession",
+      ]
+    `);
+  });
+
+  it("of symbolon/auth/audit-log are known", async () => {
+    expect(await namesOf("./auth/audit-log")).toMatchInlineSnapshot(`
+      [
+        "auditLog",
+        "ndjsonSink",
+      ]
+    `);
+  });
+
+  it("of symbolon/auth/device-name are known", async () => {
+    expect(await namesOf("./auth/device-name")).toMatchInlineSnapshot(`
+      [
+        "nameDevice",
       ]
     `);
   });

@@ -22,6 +22,8 @@ interface Rule {
   readonly builtins?: "all" | "types" | readonly string[];
   /** npm packages of which types may be imported. */
   readonly packageTypes?: readonly string[];
+  /** npm packages of which values may be imported, too: `docs/decisions/0002`. */
+  readonly packages?: readonly string[];
 }
 
 /** Feature tests and constants that a store author needs; each works on any store, so nothing is tied to the engine. */
@@ -50,6 +52,12 @@ const RULES: Readonly<Record<string, Rule>> = {
     values: ["errors.ts", "crypto/", "core/"],
     builtins: "all",
     packageTypes: STANDARD_SCHEMA,
+  },
+  "auth/device-name.ts": {
+    why: `${LAYERS}; the parser of user agents is imported here alone`,
+    values: ["errors.ts", "crypto/", "core/", "auth/"],
+    builtins: "all",
+    packages: ["bowser"],
   },
   "auth/": { why: LAYERS, values: ["errors.ts", "crypto/", "core/", "auth/"], builtins: "all" },
   "jwt/": { why: LAYERS, values: ["errors.ts", "crypto/", "core/", "jwt/"], builtins: "all" },
@@ -149,6 +157,7 @@ function problemOf(path: string, { from, values, typeOnly }: Import, rule: Rule)
     return isAllowed ? null : `the built-in ${from}`;
   }
   if (!from.startsWith(".")) {
+    if ((rule.packages ?? []).includes(from)) return null;
     if (!(rule.packageTypes ?? []).includes(from)) return `the package ${from}`;
     return typeOnly ? null : `values of the package ${from} (write import type)`;
   }
