@@ -59,6 +59,11 @@ export class SessionData {
     return value;
   }
 
+  /** The stored data of a snapshot as text, null when it has none, whatever was changed since. */
+  textOf(snapshot: Snapshot): string | null {
+    return this.#openStored(snapshot);
+  }
+
   /** Puts another object in place of the live one. */
   replace(value: JsonObject): void {
     this.#value = value;

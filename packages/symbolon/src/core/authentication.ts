@@ -1,0 +1,179 @@
+/** What logs a user in and out of one request's session, and keeps it in step with the user's credentials and roles. */
+import { NotAllowedError, OptionsError } from "../errors.ts";
+import { checkLogin, digestStamp, type LoginOptions } from "./beginning.ts";
+import type { LiveSession, SaveResult } from "./live-session.ts";
+import type { Envelope, Snapshot } from "./record.ts";
+import { hasOwnerIndex, isTombstone } from "./store.ts";
+import { verifierMatches } from "./token.ts";
+
+/** See `Session.login`. */
+export async function logIn(live: LiveSession, userId: string, options: LoginOptions): Promise<void> {
+  live.refuseUnsendable("login");
+  const { engine, before, flashes } = live;
+  const beginning = checkLogin(engine, userId, options, live.client, before?.envelope ?? null);
+  const text = carriedText(live, options.carry, userId);
+  const intent = flashes.intend();
+  const begun = await engine.create({
+    ...beginning,
+    text,
+    replacing: before,
+    flashes: flashes.next(undefined, intent) ?? [],
+  });
+  flashes.settle(intent);
+  live.begin(begun);
+}
+
+/** See `Session.logout`. */
+export async function logOut(live: LiveSession): Promise<void> {
+  if (live.isGone) return;
+  const ended = await live.end("logout");
+  if (ended !== null) live.engine.events.emit("logout", { id: ended.id, userId: ended.userId });
+}
+
+/** See `Session.checkStamp`. */
+export async function checkStamp(live: LiveSession, stamp: string | null): Promise<boolean> {
+  const { snapshot } = live;
+  if (live.isGone) return false;
+  if (snapshot === null || snapshot.envelope.userId === null) return stamp === null;
+  return stampFits(snapshot.envelope, stamp) || checkNewest(live, snapshot, stamp);
+}
+
+/** See `Session.keepLogin`. */
+export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveResult> {
+  const digest = digestStamp(stamp);
+  const before = requireUser(live, "keepLogin");
+  if (before.envelope.actor !== undefined) {
+    throw new NotAllowedError("keepLogin: who acts as a user cannot change the user's credentials.");
+  }
+  const kept = await rotate(live, "stamp-changed", (envelope) => ({ ...envelope, stamp: digest }));
+  if (kept === "gone" && !(await beginAgain(live, before, digest))) return "gone";
+  await endOthers(live, before.envelope);
+  return "saved";
+}
+
+/** See `Session.setRoles`. */
+export async function setRoles(live: LiveSession, roles: readonly string[]): Promise<SaveResult> {
+  const { id, userId } = requireUser(live, "setRoles").envelope;
+  const result = await rotate(live, "roles-changed", (envelope) =>
+    isSameList(envelope.roles, roles) ? null : { ...envelope, roles },
+  );
+  if (result === "saved") live.engine.events.emit("roles-changed", { id, userId, roles });
+  return result;
+}
+
+/** See `Session.setExtra`. */
+export async function setExtra(live: LiveSession, extra: Envelope["extra"]): Promise<SaveResult> {
+  if (live.isGone) return "gone";
+  if (live.snapshot === null) return "unchanged";
+  const outcome = await live.engine.write(live.snapshot, ({ envelope }) => ({ envelope: { ...envelope, extra } }));
+  if (outcome.status === "gone") return live.lose();
+  live.adopt(outcome.snapshot);
+  return outcome.status;
+}
+
+/** The data of the present session that goes over to the next, as text. */
+function carriedText(live: LiveSession, carry: LoginOptions["carry"], userId: string): string | null {
+  const isList = Array.isArray(carry) && carry.every((key) => typeof key === "string");
+  if (carry !== undefined && carry !== "all" && !isList) {
+    throw new OptionsError("login.carry: pass a list of keys, or 'all'.");
+  }
+  if (carry === undefined || live.isGone) return null;
+  if (carry === "all" && live.snapshot?.envelope.userId !== userId) {
+    throw new OptionsError("login.carry: 'all' is for logging the session's own user in again; name the keys.");
+  }
+  const present = Object.entries(live.open());
+  const kept = carry === "all" ? present : present.filter(([key]) => carry.includes(key));
+  if (kept.length === 0) return null;
+  const { codec } = live.engine;
+  const data = { ...codec.initial(), ...Object.fromEntries(kept) };
+  codec.checkSchema(data);
+  return codec.encode(data);
+}
+
+/** The stamps differ: but another request of this session may have changed the credentials, and kept the login. */
+async function checkNewest(live: LiveSession, snapshot: Snapshot, stamp: string | null): Promise<boolean> {
+  const newest = await live.engine.reread(snapshot);
+  // With the token of before the change, this request may be the thief's.
+  if (newest === null || (stampFits(newest.envelope, stamp) && !live.data.isOpenedBy(newest))) {
+    live.lose();
+    return false;
+  }
+  live.adopt(newest);
+  if (stampFits(newest.envelope, stamp)) return true;
+  const ended = await live.end("stamp-changed");
+  if (ended !== null) live.engine.events.emit("stamp-changed", { id: ended.id, userId: ended.userId });
+  return false;
+}
+
+/** Insists on a user who is logged in, and on a way to send a new token. */
+function requireUser(live: LiveSession, what: string): Snapshot {
+  live.refuseUnsendable(what);
+  const { snapshot } = live;
+  if (snapshot?.envelope.state === "authenticated") return snapshot;
+  throw new NotAllowedError(`${what}: nobody is logged in.`);
+}
+
+async function rotate(
+  live: LiveSession,
+  reason: "roles-changed" | "stamp-changed",
+  change: (envelope: Envelope) => Envelope | null,
+): Promise<SaveResult> {
+  const { engine, snapshot, data } = live;
+  if (snapshot === null || data.token === null) return "gone";
+  const outcome = await engine.rotate(snapshot, data.token, change);
+  if (outcome.status === "gone") return live.lose();
+  live.adopt(outcome.snapshot, outcome.token);
+  if (outcome.token === null) return outcome.status;
+  const { id, userId } = outcome.snapshot.envelope;
+  engine.events.emit("rotated", { id, userId, reason });
+  return outcome.status;
+}
+
+/**
+ * Another request saw the new credentials before this one could write them to its session, and ended that: it begins
+ * again as it was. A session ended in any other way stays so.
+ */
+async function beginAgain(live: LiveSession, before: Snapshot, stamp: string): Promise<boolean> {
+  const { engine, data } = live;
+  const found = await engine.read(before.record);
+  if (found === null || !isTombstone(found) || found.reason !== "stamp-changed") return false;
+  const { userId, tenant, roles, extra, device, remember, freshAt, pin, idle, absoluteAt } = before.envelope;
+  if (userId === null) return false;
+  const text = data.textOf(before);
+  const begun = await engine.create({
+    userId,
+    roles,
+    extra,
+    remember,
+    stamp,
+    text,
+    lifetime: { idle, absolute: absoluteAt - engine.now() },
+    ...(tenant !== null && { tenant }),
+    ...(device !== null && { device }),
+    ...(freshAt !== undefined && { freshAt }),
+    ...(pin !== undefined && { pin }),
+  });
+  live.begin(begun);
+  return true;
+}
+
+/** Ends all other sessions and pending logins of the user; without an owner index, their next check of the stamp does. */
+async function endOthers(live: LiveSession, { userId }: Envelope): Promise<void> {
+  const { vault, calls, events } = live.engine;
+  if (userId === null || !hasOwnerIndex(calls.store)) return;
+  const ending = { reason: "stamp-changed", at: live.engine.now() };
+  const kept = live.snapshot === null ? [] : [live.snapshot.record.lookup];
+  const pending = await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.p1), [], ending);
+  const others = await calls.ask("deleteByOwner", vault.ownerOf(userId), kept, ending);
+  events.emit("revoked-many", { userId, tenant: null, reason: ending.reason, count: others + pending });
+}
+
+/** Compares digests, in constant time; a session without a stamp fits none but null. */
+function stampFits({ stamp }: Envelope, given: string | null): boolean {
+  if (stamp === undefined || given === null) return stamp === undefined && given === null;
+  return verifierMatches(Buffer.from(digestStamp(given)), Buffer.from(stamp));
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((entry, index) => entry === b[index]);
+}

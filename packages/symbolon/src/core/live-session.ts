@@ -1,0 +1,365 @@
+/**
+ * LiveSession: one request's session as it is now, and what it has yet to write.
+ *
+ * `Session` is its public face, `authentication.ts` what logs in and out. Nothing here is shown to applications.
+ */
+import type { MacKey } from "../crypto/derive.ts";
+import { HeadersSentError, NotSupportedError, StoreUnavailableError } from "../errors.ts";
+import { csrfTokenMatches, mintCsrfToken } from "./csrf-token.ts";
+import type { Client } from "./device.ts";
+import type { Begun, Engine } from "./engine.ts";
+import { type FlashIntent, Flashes } from "./flash.ts";
+import type { Envelope, Snapshot, SnapshotChange } from "./record.ts";
+import { type DataChange, type DataIntent, type NextData, SessionData } from "./session-data.ts";
+import { keyOfHandle, type MintedToken } from "./token.ts";
+
+/** What `save` and `update` answer: written, nothing to write, or the session has ended meanwhile. */
+export type SaveResult = "saved" | "unchanged" | "gone";
+
+/** The token a response has to carry, or take away. */
+export interface TokenNews {
+  /** A token the client does not have yet. */
+  readonly issued: string | null;
+  /** The client's token is dead by the session's own doing, so its cookie can go. */
+  readonly cleared: boolean;
+  /** The deadline moved, so a cookie with a Max-Age should be sent again. */
+  readonly extended: boolean;
+  /** The session was begun to outlive the browser, so its cookie has to, too. */
+  readonly remembered: boolean;
+}
+
+/** How a session is begun; used by the manager and by request handling only. */
+export interface SessionSource {
+  readonly snapshot: Snapshot | null;
+  readonly token: string | null;
+  /**
+   * `read-only`: the store could not be read, so writes throw. `withheld`: no cookie can be sent, so nothing is begun.
+   * `unsent`: only what asks for its token is begun: a login of a bearer client.
+   */
+  readonly limit?: "read-only" | "withheld" | "unsent";
+  /** Who asks. */
+  readonly client?: Client;
+  /** The client does not fit the session's pin, and has to log in again where it matters. */
+  readonly needsStepUp?: boolean;
+}
+
+/** A session that `reset` has put aside; it ends with the next save. */
+interface PutAside {
+  readonly snapshot: Snapshot | null;
+  readonly data: SessionData;
+}
+
+/** What a save writes besides data, fixed when it begins. */
+interface SaveIntent {
+  readonly endsAt: number | null;
+  readonly flashes: FlashIntent;
+}
+
+const NO_CLIENT: Client = Object.freeze({});
+
+export class LiveSession {
+  readonly engine: Engine;
+  readonly client: Client;
+  snapshot: Snapshot | null;
+  /** Holds the token, too: it is half of the data's key. */
+  data: SessionData;
+  isNew: boolean;
+  needsStepUp: boolean;
+  /** Ended by somebody else while this request ran: nothing may be written or sent. */
+  isGone = false;
+  /** Whether anything was read from the session or written to it, so that the response depends on it. */
+  isUsed = false;
+  /** Whether the response's headers have left, so that no token reaches the client any more. */
+  areHeadersSent = false;
+  #limit: SessionSource["limit"] | null;
+  #issued = false;
+  #cleared = false;
+  #extended = false;
+  #flashes: Flashes | null = null;
+  /** The token of a session not stored yet, made early because a CSRF token names the session. */
+  #reserved: MintedToken | null = null;
+  #putAside: PutAside | null = null;
+  /** The end asked for by `setDuration`, not yet written. */
+  #shortenedTo: number | null = null;
+
+  constructor(engine: Engine, source: SessionSource) {
+    this.engine = engine;
+    this.snapshot = source.snapshot;
+    this.data = new SessionData(engine, source.token);
+    this.isNew = source.snapshot === null;
+    this.#limit = source.limit ?? null;
+    this.client = source.client ?? NO_CLIENT;
+    this.needsStepUp = source.needsStepUp ?? false;
+  }
+
+  /** All that is shown of the session goes through here, or through `open`. */
+  get envelope(): Envelope | null {
+    this.isUsed = true;
+    return this.snapshot?.envelope ?? null;
+  }
+
+  /** The session there is, or was until `reset`. */
+  get before(): Snapshot | null {
+    return this.snapshot ?? this.#putAside?.snapshot ?? null;
+  }
+
+  get flashes(): Flashes {
+    return (this.#flashes ??= new Flashes());
+  }
+
+  /** The live data, opened on first use. */
+  open(): Record<string, unknown> {
+    this.isUsed = true;
+    return this.data.open(this.snapshot);
+  }
+
+  /** Lets the session end no later than this; only ever shortens. */
+  shorten(end: number): void {
+    this.#shortenedTo = Math.min(end, this.#shortenedTo ?? end);
+  }
+
+  /** Puts the session aside, to be ended with the next save, and is an empty one of nobody. */
+  reset(): void {
+    if (this.isGone) return;
+    this.#putAside ??= { snapshot: this.snapshot, data: this.data };
+    this.#forget();
+  }
+
+  /** Whether there is something to write, other than a touch. */
+  isModified(): boolean {
+    return !this.isGone && (this.#isChanged() || this.data.changedText() !== null);
+  }
+
+  needsCommit(): boolean {
+    if (this.isGone) return false;
+    return this.#isTouchDue() || this.isModified();
+  }
+
+  /** Writes what changed, with `touch` also that the session is in use, in one write. */
+  async commit(change: DataChange | null, touch: boolean): Promise<SaveResult> {
+    if (this.isGone) return "gone";
+    if (this.#putAside !== null) await this.#endPutAside(this.#putAside);
+    const data = this.data.intend(change);
+    const isDue = touch && this.#isTouchDue();
+    if (data.mine === null && change === null && !this.#isChanged() && !isDue) return "unchanged";
+    if (this.#limit === "read-only") throw readOnlyError();
+    if (this.#limit === "unsent" || this.#limit === "withheld") return "unchanged";
+    this.data.check(data);
+    const flashes = this.#flashes?.isChanged ? this.#flashes.intend() : NO_FLASHES;
+    const intent = { endsAt: this.#shortenedTo, flashes };
+    return this.snapshot === null ? this.#create(data, intent) : this.#write(this.snapshot, data, intent);
+  }
+
+  /** Drops what was not written: for a request that failed. */
+  discard(): void {
+    if (this.#putAside !== null) {
+      this.snapshot = this.#putAside.snapshot;
+      this.data = this.#putAside.data;
+      this.#putAside = null;
+    }
+    this.data.discard();
+    this.#flashes = null;
+    this.#reserved = null;
+    this.#shortenedTo = null;
+  }
+
+  /** What the response has to tell the client, once. */
+  takeNews(): TokenNews {
+    const isSilent = this.isGone;
+    const news = {
+      issued: this.#issued && !isSilent ? this.data.token : null,
+      cleared: this.#cleared && !isSilent,
+      extended: this.#extended && !isSilent,
+      remembered: this.snapshot?.envelope.remember ?? false,
+    };
+    this.#issued = false;
+    this.#cleared = false;
+    this.#extended = false;
+    return news;
+  }
+
+  /** A token the client does not have yet, once. */
+  takeToken(): string | null {
+    const token = this.#issued && !this.isGone ? this.data.token : null;
+    this.#issued = false;
+    return token;
+  }
+
+  /** A CSRF token of this session; of one that is not stored yet, which then will be. */
+  csrfToken(): string {
+    const place = this.#csrfPlace();
+    return place === null ? "" : mintCsrfToken(place.key, place.lookup);
+  }
+
+  csrfMatches(token: string): boolean {
+    // Nothing was sent yet for a session that is not stored.
+    const place = this.snapshot === null ? null : this.#csrfPlace();
+    return place !== null && csrfTokenMatches(place.key, place.lookup, token);
+  }
+
+  /** Becomes a session that was just stored. */
+  begin({ snapshot, token }: Begun): void {
+    this.#forget();
+    this.snapshot = snapshot;
+    this.data = new SessionData(this.engine, token);
+    this.#putAside = null;
+    this.#limit = null;
+    this.isGone = false;
+    this.#issued = true;
+    this.#cleared = false;
+  }
+
+  /** Takes over a newer version of the same session, and its new token if it got one. */
+  adopt(snapshot: Snapshot, token: string | null = null): void {
+    this.snapshot = snapshot;
+    if (token !== null) {
+      this.data.token = token;
+      this.#issued = true;
+    } else if (this.data.token !== null) {
+      this.engine.remember(this.data.token, snapshot);
+    }
+  }
+
+  /** Ends the session on the server, and is nobody's from then on; answers what it was when it was live. */
+  async end(reason: string): Promise<Envelope | null> {
+    if (this.#limit === "read-only") throw readOnlyError();
+    const { before } = this;
+    const wasLive = before !== null && (await this.engine.end(before.record, reason));
+    this.#forget();
+    this.#putAside = null;
+    this.#cleared = true;
+    return wasLive ? before.envelope : null;
+  }
+
+  /** Somebody ended the session, or took its token, while this request ran. */
+  lose(): "gone" {
+    this.isGone = true;
+    this.snapshot = null;
+    this.data.replace({});
+    return "gone";
+  }
+
+  /** A token that cannot reach the client would lock the user out. */
+  refuseUnsendable(what: string): void {
+    if (this.#limit === "read-only") throw readOnlyError();
+    if (this.areHeadersSent) {
+      throw new HeadersSentError(`${what}: the response headers have left, so no new token can be sent.`);
+    }
+    if (this.#limit === "withheld") {
+      throw new NotSupportedError(
+        `${what}: this connection is not known to be https, so it carries no session cookie; see trustProxy.`,
+      );
+    }
+  }
+
+  #isTouchDue(): boolean {
+    return this.snapshot !== null && this.engine.isTouchDue(this.snapshot);
+  }
+
+  /** Whether there is something to write besides data. */
+  #isChanged(): boolean {
+    if (this.#shortenedTo !== null || this.#putAside !== null) return true;
+    return (this.#reserved !== null && this.snapshot === null) || this.#flashes?.isChanged === true;
+  }
+
+  #forget(): void {
+    this.snapshot = null;
+    this.data = new SessionData(this.engine, null);
+    this.needsStepUp = false;
+    this.isNew = true;
+    this.#reserved = null;
+    this.#shortenedTo = null;
+    this.#issued = false;
+    this.#extended = false;
+  }
+
+  /** Ends what `reset` has put aside, before anything takes its place. */
+  async #endPutAside({ snapshot }: PutAside): Promise<void> {
+    if (this.#limit === "read-only") throw readOnlyError();
+    if (snapshot !== null && (await this.engine.end(snapshot.record, "reset"))) {
+      const { id, userId } = snapshot.envelope;
+      this.engine.events.emit("revoked", { id, userId, reason: "reset" });
+    }
+    this.#putAside = null;
+    this.#cleared = true;
+  }
+
+  /** What a CSRF token of this session is made from; null once the session's key was removed. */
+  #csrfPlace(): { readonly key: MacKey; readonly lookup: string } | null {
+    const { ring } = this.engine.vault;
+    if (this.snapshot === null) {
+      this.#reserved ??= this.engine.mint(null);
+      const { keyId, lookup } = this.#reserved;
+      const key = ring.byId.get(keyId)?.csrf;
+      return key === undefined ? null : { key, lookup };
+    }
+    const { envelope, record } = this.snapshot;
+    const key = keyOfHandle(ring, envelope.id)?.csrf;
+    return key === undefined ? null : { key, lookup: record.lookup };
+  }
+
+  async #create(data: DataIntent, intent: SaveIntent): Promise<SaveResult> {
+    const text = await this.data.first(data);
+    const flashes = this.#nextFlashes(undefined, intent);
+    if (text === null && flashes === undefined && this.#reserved === null) return "unchanged";
+    const { endsAt } = intent;
+    const token = this.#reserved;
+    const begun = await this.engine.create({ text, endsAt, token, ...(flashes !== undefined && { flashes }) });
+    this.#reserved = null;
+    this.data.token = begun.token;
+    this.#issued = true;
+    this.#cleared = false;
+    this.#settle(begun.snapshot, data, text, intent);
+    return "saved";
+  }
+
+  async #write(start: Snapshot, data: DataIntent, intent: SaveIntent): Promise<SaveResult> {
+    let text: string | null = null;
+    const outcome = await this.engine.write(start, (current) => {
+      const finish = (next: NextData | null): SnapshotChange | null => {
+        text = next?.text ?? null;
+        return this.#nextRecord(current, next, intent);
+      };
+      const next = this.data.next(current, data);
+      return next instanceof Promise ? next.then(finish) : finish(next);
+    });
+    if (outcome.status === "gone") return this.lose();
+    if (outcome.status === "saved") {
+      // A cookie with a replaced token would take the place of its successor.
+      this.#extended = this.data.isOpenedBy(outcome.snapshot);
+      this.adopt(outcome.snapshot);
+    }
+    this.#settle(outcome.snapshot, data, text, intent);
+    return outcome.status;
+  }
+
+  #nextRecord(current: Snapshot, next: NextData | null, intent: SaveIntent): SnapshotChange | null {
+    const { flashes: held, ...old } = current.envelope;
+    const absoluteAt = Math.min(old.absoluteAt, intent.endsAt ?? old.absoluteAt);
+    const differs = next !== null && next.differs;
+    const isFlashed = intent.flashes !== NO_FLASHES;
+    const isDue = this.engine.isTouchDue(current);
+    if (!differs && absoluteAt === old.absoluteAt && !isFlashed && !isDue) return null;
+    const flashes = this.#nextFlashes(held, intent);
+    const lastSeenAt = Math.max(this.engine.now(), old.lastSeenAt);
+    const envelope = { ...old, absoluteAt, lastSeenAt, ...(flashes !== undefined && { flashes }) };
+    return differs ? this.data.seal(current, envelope, next.text) : { envelope };
+  }
+
+  #nextFlashes(held: Envelope["flashes"], { flashes }: SaveIntent): Envelope["flashes"] {
+    return flashes === NO_FLASHES ? held : this.flashes.next(held, flashes);
+  }
+
+  #settle(snapshot: Snapshot, data: DataIntent, text: string | null, { endsAt, flashes }: SaveIntent): void {
+    this.snapshot = snapshot;
+    this.#flashes?.settle(flashes);
+    if (this.#shortenedTo === endsAt) this.#shortenedTo = null;
+    if (text !== null) this.data.take(snapshot, data, text);
+  }
+}
+
+const NO_FLASHES: FlashIntent = Object.freeze({ added: [], taken: new Set<string>() });
+
+function readOnlyError(): StoreUnavailableError {
+  return new StoreUnavailableError("The session could not be read, so it is read-only.");
+}
