@@ -81,7 +81,11 @@ function kindOf(method: string, headers: HeaderSource): Kind {
   return EVENT_STREAM.test(readHeader(headers, "accept") ?? "") ? "stream" : "safe";
 }
 
-/** Origins compare as whole texts: browsers have one spelling for each, and `null` is none (RFC 6454 section 6.2). */
+/**
+ * Origins compare as whole texts: browsers have one spelling for each, and `null` is none (RFC 6454 section 6.2). Beside
+ * `Sec-Fetch-Site: same-origin` it is a form of a page with `Referrer-Policy: no-referrer` (Fetch, "append a request
+ * `Origin` header"), which says nothing against it.
+ */
 function provenanceOf(headers: HeaderSource, origins: ReadonlySet<string>): Provenance {
   const site = readHeader(headers, "sec-fetch-site");
   const origin = readHeader(headers, "origin");
@@ -89,7 +93,8 @@ function provenanceOf(headers: HeaderSource, origins: ReadonlySet<string>): Prov
   if (origin !== null && origins.has(origin)) return "own";
   if (site === "same-site" || site === "cross-site") return "cross-site";
   const isOwnSite = site === "same-origin" || site === "none";
-  if (isOwnSite && (origin === null || origins.size === 0)) return "own";
+  const isSilent = origin === null || (site === "same-origin" && origin === "null");
+  if (isOwnSite && (isSilent || origins.size === 0)) return "own";
   return origin === null ? "unknown" : "foreign-origin";
 }
 

@@ -98,7 +98,12 @@ describe("the CSRF decision", () => {
     ["another site sent it and says so", { "sec-fetch-site": "cross-site", origin: EVIL }, "cross-site"],
     ["the application's other origin sent it", { "sec-fetch-site": "same-site", origin: APP }, null],
     ["the browser contradicts itself", { "sec-fetch-site": "none", origin: EVIL }, "foreign-origin"],
-    ["an opaque origin beside the own site", { "sec-fetch-site": "same-origin", origin: "null" }, "foreign-origin"],
+    ["the own site, of a page that sends no referrer", { "sec-fetch-site": "same-origin", origin: "null" }, null],
+    [
+      "an opaque origin that the user is said to have typed",
+      { "sec-fetch-site": "none", origin: "null" },
+      "foreign-origin",
+    ],
     ["an empty Sec-Fetch-Site", { "sec-fetch-site": "", origin: APP }, "malformed"],
     ["two of them, alike", { "sec-fetch-site": "same-origin, same-origin", origin: APP }, "malformed"],
     ["one with a parameter", { "sec-fetch-site": "same-origin;a=1", origin: APP }, "malformed"],
