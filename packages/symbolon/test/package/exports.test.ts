@@ -45,13 +45,16 @@ describe("the public names", () => {
       [
         "ConflictError",
         "CookieError",
+        "CsrfError",
         "DataInvalidError",
         "DataTooLargeError",
         "HeadersSentError",
         "KeyError",
+        "NotAllowedError",
         "NotSupportedError",
         "OptionsError",
         "RecordCorruptError",
+        "SessionLimitError",
         "SessionMissingError",
         "StoreTimeoutError",
         "StoreUnavailableError",
@@ -67,6 +70,7 @@ describe("the public names", () => {
         "hasTenantIndex",
         "isSymbolonError",
         "isTombstone",
+        "limitPresets",
         "openSession",
         "refusalOf",
         "sessionOf",
@@ -104,7 +108,13 @@ describe("the public names", () => {
     expect(await namesOf("./frameworks/node")).toMatchInlineSnapshot(`
       [
         "refusalOf",
+        "requireFresh",
+        "requireLogin",
+        "requirePending",
+        "requireRole",
+        "requireStamp",
         "sessionOf",
+        "sessionOfUpgrade",
         "withSession",
       ]
     `);
@@ -115,6 +125,11 @@ describe("the public names", () => {
       [
         "expressSession",
         "refusalOf",
+        "requireFresh",
+        "requireLogin",
+        "requirePending",
+        "requireRole",
+        "requireStamp",
         "sessionOf",
       ]
     `);
@@ -124,6 +139,11 @@ describe("the public names", () => {
     expect(await namesOf("./frameworks/fetch")).toMatchInlineSnapshot(`
       [
         "refusalOf",
+        "requireFresh",
+        "requireLogin",
+        "requirePending",
+        "requireRole",
+        "requireStamp",
         "sessionOf",
         "withSession",
       ]
@@ -135,6 +155,34 @@ describe("the public names", () => {
       [
         "auditLog",
         "ndjsonSink",
+      ]
+    `);
+  });
+
+  it("of symbolon/auth/guards are known", async () => {
+    expect(await namesOf("./auth/guards")).toMatchInlineSnapshot(`
+      [
+        "freshGuard",
+        "loginGuard",
+        "pendingGuard",
+        "roleGuard",
+        "stampGuard",
+      ]
+    `);
+  });
+
+  it("of symbolon/auth/one-time-tokens are known", async () => {
+    expect(await namesOf("./auth/one-time-tokens")).toMatchInlineSnapshot(`
+      [
+        "oneTimeTokens",
+      ]
+    `);
+  });
+
+  it("of symbolon/auth/return-target are known", async () => {
+    expect(await namesOf("./auth/return-target")).toMatchInlineSnapshot(`
+      [
+        "returnTarget",
       ]
     `);
   });

@@ -72,8 +72,8 @@ const RULES: Readonly<Record<string, Rule>> = {
     builtins: "all",
   },
   "frameworks/": {
-    why: "a binding imports http/index.ts, errors, types, and frameworks/shared/; never another binding",
-    values: ["errors.ts", "http/index.ts", "frameworks/shared/"],
+    why: "a binding imports http/index.ts, auth/guards.ts, errors, types, and frameworks/shared/; never another binding",
+    values: ["errors.ts", "http/index.ts", "auth/guards.ts", "frameworks/shared/"],
     types: ["core/", "auth/", "http/"],
     builtins: "types",
   },
