@@ -4,6 +4,7 @@
  * They are a kind of their own: no session token passes as one, nor the other way round (R-010). At rest there is a
  * digest of the secret; the token is shown once, when it is issued.
  */
+import { beginSession } from "../core/begin-session.ts";
 import { checkExtra } from "../core/beginning.ts";
 import { checkId, checkName, refuseUnknown } from "../core/checks.ts";
 import type { Engine } from "../core/engine.ts";
@@ -62,7 +63,7 @@ export function oneTimeTokens(sessions: SessionManager<never> | SessionManager<o
       refuseUnknown(options, ["userId", "extra", "lifetime"], "issue.");
       const { userId, extra = {}, lifetime = USUAL_MS } = options;
       const absolute = checkLifetime(lifetime);
-      const { token } = await engine.create({
+      const { token } = await beginSession(engine, {
         kind: "o1",
         awaiting: checkName(purpose, "purpose"),
         extra: checkExtra(extra, engine.options.bounds),
@@ -92,7 +93,7 @@ export function oneTimeTokens(sessions: SessionManager<never> | SessionManager<o
 }
 
 async function find(engine: Engine, purpose: string, token: string): Promise<Snapshot | null> {
-  const opened = await engine.open(token, {}, "o1");
+  const opened = await engine.open(token, null, "o1");
   return opened.ok && opened.snapshot.envelope.awaiting === checkName(purpose, "purpose") ? opened.snapshot : null;
 }
 

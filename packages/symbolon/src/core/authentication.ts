@@ -1,5 +1,6 @@
 /** What logs a user in and out of one request's session, and keeps it in step with the user's credentials and roles. */
 import { NotAllowedError, OptionsError } from "../errors.ts";
+import { beginSession } from "./begin-session.ts";
 import { checkLogin, digestStamp, type LoginOptions } from "./beginning.ts";
 import type { LiveSession, SaveResult } from "./live-session.ts";
 import type { Envelope, Snapshot } from "./record.ts";
@@ -13,7 +14,7 @@ export async function logIn(live: LiveSession, userId: string, options: LoginOpt
   const beginning = checkLogin(engine, userId, options, live.client, before?.envelope ?? null);
   const text = carriedText(live, options.carry, userId);
   const intent = flashes.intend();
-  const begun = await engine.create({
+  const begun = await beginSession(engine, {
     ...beginning,
     text,
     replacing: before,
@@ -140,7 +141,7 @@ async function beginAgain(live: LiveSession, before: Snapshot, stamp: string): P
   const { userId, tenant, roles, extra, device, remember, freshAt, pin, idle, absoluteAt } = before.envelope;
   if (userId === null) return false;
   const text = data.textOf(before);
-  const begun = await engine.create({
+  const begun = await beginSession(engine, {
     userId,
     roles,
     extra,

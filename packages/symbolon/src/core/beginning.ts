@@ -3,8 +3,10 @@ import { digestText } from "../crypto/derive.ts";
 import { OptionsError } from "../errors.ts";
 import { checkFlag, checkId, checkName, refuseUnknown } from "./checks.ts";
 import { type Bounds, checkData } from "./data.ts";
-import { type Client, noteDevice, pinOf } from "./device.ts";
-import type { Beginning, Engine } from "./engine.ts";
+import { type Client, noteDevice } from "./device.ts";
+import { pinOf } from "./pin.ts";
+import type { Beginning } from "./begin-session.ts";
+import type { Engine } from "./engine.ts";
 import type { Lifetime } from "./lifetime.ts";
 import { type ResolvedLifetime, resolveLifetime } from "./options.ts";
 import type { Device, Envelope } from "./record.ts";
@@ -51,10 +53,7 @@ export interface CreateOptions<Data extends object> extends Omit<LoginOptions, "
 
 const PENDING: ResolvedLifetime = { idle: 300_000, absolute: 300_000 };
 const ACTING: ResolvedLifetime = { idle: 900_000, absolute: 3_600_000 };
-const LOGIN_NAMES = [
-  ...["roles", "stamp", "extra", "remember", "lifetime", "device", "client", "tenant"],
-  ...["pending", "actor"],
-];
+const LOGIN_NAMES = "roles stamp extra remember lifetime device client tenant pending actor".split(" ");
 
 /** Checks what `create` was asked. */
 export function checkCreate<Data extends object>(engine: Engine, options: CreateOptions<Data>): Beginning {

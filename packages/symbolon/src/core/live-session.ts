@@ -7,7 +7,8 @@ import type { MacKey } from "../crypto/derive.ts";
 import { HeadersSentError, NotSupportedError, StoreUnavailableError } from "../errors.ts";
 import { csrfTokenMatches, mintCsrfToken } from "./csrf-token.ts";
 import type { Client } from "./device.ts";
-import type { Begun, Engine } from "./engine.ts";
+import { beginSession, type Begun } from "./begin-session.ts";
+import type { Engine } from "./engine.ts";
 import { type FlashIntent, Flashes } from "./flash.ts";
 import type { Envelope, Snapshot, SnapshotChange } from "./record.ts";
 import { type DataChange, type DataIntent, type NextData, SessionData } from "./session-data.ts";
@@ -304,7 +305,7 @@ export class LiveSession {
     if (text === null && flashes === undefined && this.#reserved === null) return "unchanged";
     const { endsAt } = intent;
     const token = this.#reserved;
-    const begun = await this.engine.create({ text, endsAt, token, ...(flashes !== undefined && { flashes }) });
+    const begun = await beginSession(this.engine, { text, endsAt, token, ...(flashes !== undefined && { flashes }) });
     this.#reserved = null;
     this.data.token = begun.token;
     this.#issued = true;

@@ -1,6 +1,7 @@
 /** createSessionManager: begin, find, list, count and end sessions. */
 import { createIndexKeys, createKeyring } from "../crypto/keyring.ts";
 import { NotSupportedError, OptionsError } from "../errors.ts";
+import { beginSession } from "./begin-session.ts";
 import { checkCreate, checkExtra, checkRoles, type CreateOptions } from "./beginning.ts";
 import type { Client } from "./device.ts";
 import { Engine, EXPIRY_SLACK_MS, type InspectReason } from "./engine.ts";
@@ -78,7 +79,7 @@ export interface SessionManager<Data extends object = Record<string, unknown>> {
   /** As `validate`, with the reason when there is no session. The reason is for logs, not for clients. */
   inspect(token: string, client?: Client): Promise<Inspection<Data>>;
   /** Gives a session a new token and ends the old one, in one conditional write; null when the token opens none. */
-  refresh(token: string): Promise<CreatedSession<Data> | null>;
+  refresh(token: string, client?: Client): Promise<CreatedSession<Data> | null>;
   /** One session of a user by its handle; another user's handle is answered as an unknown one: null. */
   get(userId: string, id: string): Promise<SessionInfo | null>;
   /** Changes a session by handle, atomically; `gone` when the user has no such session. */
@@ -155,7 +156,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async create(options: CreateOptions<Data> = {}): Promise<CreatedSession<Data>> {
-    const { snapshot, token } = await this.#engine.create(checkCreate(this.#engine, options));
+    const { snapshot, token } = await beginSession(this.#engine, checkCreate(this.#engine, options));
     return this.#withToken(snapshot, token);
   }
 
@@ -173,9 +174,9 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return { ok: true, session: new Session<Data>(this.#engine, { snapshot, token, client, needsStepUp }) };
   }
 
-  async refresh(token: string): Promise<CreatedSession<Data> | null> {
+  async refresh(token: string, client: Client = {}): Promise<CreatedSession<Data> | null> {
     const engine = this.#engine;
-    const opened = await engine.open(token);
+    const opened = await engine.open(token, client);
     if (!opened.ok) return null;
     const { id, userId } = opened.snapshot.envelope;
     // Of two refreshes with one token, the second finds another verifier and gets nothing.
@@ -219,7 +220,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async revokeToken(token: string, reason = "revoked"): Promise<string | null> {
-    const opened = await this.#engine.open(token);
+    const opened = await this.#engine.open(token, null);
     return opened.ok ? this.#end(opened.snapshot, reason) : null;
   }
 

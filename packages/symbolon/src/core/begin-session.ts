@@ -1,0 +1,184 @@
+/** beginSession: a new record and its token, counted against the limits, in the place of the session before. */
+import { ConflictError, RecordCorruptError, SessionLimitError } from "../errors.ts";
+import type { Engine } from "./engine.ts";
+import { isExpired } from "./lifetime.ts";
+import type { ResolvedLifetime } from "./options.ts";
+import type { Device, Envelope, Flash, Pin, Snapshot } from "./record.ts";
+import type { Admission, AdmissionRules, StoredRecord } from "./store.ts";
+import { type MintedToken, respellToken, type TokenKind } from "./token.ts";
+
+/** What a session begins with; what is left out is as for a visitor who is nobody yet. */
+export interface Beginning {
+  /** Which kind of token opens it; left out, of a session or of a pending login. */
+  readonly kind?: "o1";
+  readonly userId?: string;
+  readonly tenant?: string;
+  readonly roles?: readonly string[];
+  readonly extra?: Readonly<Record<string, unknown>>;
+  readonly device?: Device;
+  readonly remember?: boolean;
+  readonly lifetime?: ResolvedLifetime;
+  readonly freshAt?: number;
+  readonly awaiting?: string;
+  readonly actor?: string;
+  readonly stamp?: string;
+  readonly pin?: Pin;
+  readonly flashes?: readonly Flash[];
+  /** An end earlier than the lifetime's, in ms since the epoch. */
+  readonly endsAt?: number | null;
+  /** The data as text. */
+  readonly text?: string | null;
+  /** The token, where its record's place had to be known before. */
+  readonly token?: MintedToken | null;
+  /** The session whose place the new one takes: it is ended when the new one is stored (DESIGN 8.8). */
+  readonly replacing?: Snapshot | null;
+}
+
+/** A session, and the token that opens it. */
+export interface Begun {
+  readonly snapshot: Snapshot;
+  readonly token: string;
+}
+
+const MAX_REUSE_ROUNDS = 10;
+
+/**
+ * Stores a new session: first the new record, against the limits, then the end of the one it replaces. When that
+ * fails, the new one is ended, too (DESIGN 8.8).
+ *
+ * @throws {SessionLimitError} when there is no room.
+ */
+export async function beginSession(engine: Engine, beginning: Beginning): Promise<Begun> {
+  const { userId = null, awaiting, replacing = null } = beginning;
+  const kind = beginning.kind ?? (awaiting === undefined ? "s1" : "p1");
+  const token = beginning.token ?? engine.mint(userId, kind);
+  const first = sealFirst(engine, kind, beginning, token);
+  const isLogin = first.envelope.state === "authenticated" && beginning.actor === undefined;
+  const isCounted = isLogin && engine.options.limits !== null;
+  const begun = isCounted ? await admit(engine, first, replacing) : await insert(engine, first);
+  if (begun !== first) return { snapshot: begun, token: respell(engine, begun) };
+  if (kind !== "o1") engine.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
+  // Where sessions are counted, one of the same user has ended in that very step.
+  const hasEnded = isCounted && replacing?.record.owner === first.record.owner;
+  if (replacing !== null && !hasEnded) await endReplaced(engine, replacing, first);
+  if (first.envelope.state === "authenticated") reportLogin(engine, first.envelope, replacing);
+  return { snapshot: first, token: token.text };
+}
+
+function reportLogin(engine: Engine, envelope: Envelope, replacing: Snapshot | null): void {
+  const { id, userId, tenant, remember, actor = null, device } = envelope;
+  const replaced = replacing?.envelope.id ?? null;
+  engine.events.emit("login", { id, userId, tenant, remember, actor, device, replaced });
+}
+
+function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning, token: MintedToken): Snapshot {
+  const { vault, options } = engine;
+  const now = engine.now();
+  const { userId = null, lifetime = options.lifetime, text = null } = beginning;
+  const { freshAt, awaiting, actor, stamp, pin, flashes } = beginning;
+  const space = vault.spaces[kind];
+  const isLoggedIn = userId !== null && awaiting === undefined;
+  const isReused = isLoggedIn && options.limits?.onLimit === "reuse";
+  const empty: Envelope = {
+    id: token.handle,
+    state: userId === null ? "anonymous" : isLoggedIn ? "authenticated" : "pending",
+    userId,
+    tenant: beginning.tenant ?? options.tenant,
+    roles: beginning.roles ?? [],
+    extra: beginning.extra ?? {},
+    device: beginning.device ?? null,
+    createdAt: now,
+    authenticatedAt: isLoggedIn ? now : null,
+    ...(freshAt !== undefined && { freshAt }),
+    lastSeenAt: now,
+    idle: lifetime.idle,
+    absoluteAt: Math.min(now + lifetime.absolute, beginning.endsAt ?? Infinity),
+    remember: beginning.remember ?? false,
+    ...(awaiting !== undefined && { awaiting }),
+    ...(actor !== undefined && { actor }),
+    ...(stamp !== undefined && { stamp }),
+    ...(pin !== undefined && { pin }),
+    ...(flashes !== undefined && flashes.length > 0 && { flashes }),
+    ...(isReused && { secret: token.secret.toString("base64url") }),
+    generation: 1,
+    verifier: token.verifier.toString("base64url"),
+    wrap: null,
+    dataVersion: 0,
+    dataDigest: null,
+  };
+  const known = { key: null, secret: token.secret, seal: options.seal };
+  const sealed = text === null ? null : vault.sealData(token.lookup, empty, text, known);
+  const key = { space, route: token.route, lookup: token.lookup };
+  const owner = userId === null ? null : vault.ownerOf(userId, space).owner;
+  return vault.sealFirst(key, owner, sealed?.envelope ?? empty, sealed?.data ?? null);
+}
+
+async function insert(engine: Engine, snapshot: Snapshot): Promise<Snapshot> {
+  const { record } = snapshot;
+  try {
+    const answer = await engine.calls.ask("create", record);
+    if (answer === "created") return snapshot;
+  } catch (error) {
+    if (await engine.wasApplied(record, error)) return snapshot;
+    throw error;
+  }
+  throw new RecordCorruptError("A fresh random id is taken.");
+}
+
+/** Stores a session while there is room; answers it, or the one that is handed out again instead. */
+async function admit(engine: Engine, snapshot: Snapshot, replacing: Snapshot | null): Promise<Snapshot> {
+  const { record, envelope } = snapshot;
+  const rules = { ...(engine.options.limits as AdmissionRules), replacing: replacing?.record.lookup ?? null };
+  for (let round = 0; round < MAX_REUSE_ROUNDS; round++) {
+    let answer: Admission;
+    try {
+      answer = await engine.calls.ask("admit", record as StoredRecord & { owner: string }, rules);
+    } catch (error) {
+      if (await engine.wasApplied(record, error)) return snapshot;
+      throw error;
+    }
+    if (answer.status === "created") {
+      for (const evicted of answer.evicted) reportEvicted(engine, evicted, envelope.id);
+      return snapshot;
+    }
+    if (answer.status === "refused") throw limitError(engine, envelope.userId ?? "", answer.limit);
+    if (answer.status === "exists") throw new RecordCorruptError("A fresh random id is taken.");
+    const found = engine.vault.open(answer.record, answer.record);
+    if (found !== null && found.envelope.secret !== undefined && !isExpired(found.envelope, engine.now())) return found;
+    // It counts, but it cannot be handed out: its key is gone, or it was begun under other limits.
+    await engine.end(answer.record, "evicted");
+  }
+  throw new ConflictError("Others keep beginning sessions of this user; try again.");
+}
+
+function reportEvicted(engine: Engine, record: StoredRecord, by: string): void {
+  const snapshot = engine.vault.open(record, record);
+  if (snapshot === null) return;
+  const { id, userId } = snapshot.envelope;
+  engine.events.emit("evicted", { id, userId, by });
+}
+
+function limitError(engine: Engine, userId: string, reached: "owner" | "total"): SessionLimitError {
+  const limit = reached === "owner" ? "perUser" : "total";
+  engine.events.emit("limit-reached", { userId, limit });
+  const whose = limit === "perUser" ? "The user has" : "There are";
+  return new SessionLimitError(limit, `${whose} as many sessions as limits.${limit} allows.`);
+}
+
+/** The token of a session that keeps its secret. */
+function respell(engine: Engine, { record, envelope }: Snapshot): string {
+  const bytes = Buffer.from(envelope.secret ?? "", "base64url");
+  const token = respellToken(engine.vault.ring, record.space, envelope.id, record.route, bytes);
+  if (token === null) throw new RecordCorruptError("The session's key is gone.");
+  return token;
+}
+
+async function endReplaced(engine: Engine, replaced: Snapshot, by: Snapshot): Promise<void> {
+  try {
+    await engine.end(replaced.record, "replaced");
+  } catch (error) {
+    // Half a login is none. Should this fail as well, the new session's token has gone nowhere.
+    await engine.end(by.record, "replaced").catch(() => false);
+    throw error;
+  }
+}
