@@ -28,7 +28,7 @@ function manager(): SessionManager {
 async function storedAs(sessions: SessionManager, text: string): Promise<string> {
   const engine = engineOf(sessions);
   const session = await sessions.create({ userId: "user-1" });
-  const opened = await engine.open(session.token);
+  const opened = await engine.open(session.token, null);
   if (!opened.ok) throw new Error("The session does not open.");
   await engine.write(opened.snapshot, ({ record, envelope }) => {
     const secret = Buffer.from(session.token.slice(3), "base64url").subarray(21, 53);
