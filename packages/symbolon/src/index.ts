@@ -7,7 +7,7 @@ export type { Client, NameDevice } from "./core/device.ts";
 export type { PinOptions } from "./core/pin.ts";
 export type { InspectReason } from "./core/engine.ts";
 export type { CsrfRefusal, SessionEvent, SessionEvents, SessionListener } from "./core/events.ts";
-export type { Duration, Lifetime } from "./core/lifetime.ts";
+export { type Duration, type Lifetime, lifetimePresets } from "./core/lifetime.ts";
 export { limitPresets, type Limits } from "./core/limits.ts";
 export {
   createSessionManager,

@@ -12,6 +12,16 @@ export interface Lifetime {
   readonly absolute?: Duration | undefined;
 }
 
+/**
+ * The longest lifetimes that NIST SP 800-63B-4 allows at each assurance level (R-024), for `lifetime`. The default is
+ * that of level 2; level 1 is what a remembered session claims.
+ */
+export const lifetimePresets: { readonly aal1: Lifetime; readonly aal2: Lifetime; readonly aal3: Lifetime } = {
+  aal1: { idle: "14d", absolute: "30d" },
+  aal2: { idle: "1h", absolute: "24h" },
+  aal3: { idle: "15m", absolute: "12h" },
+};
+
 /** The part of an envelope that decides about time. All in milliseconds, instants since the epoch. */
 export interface Times {
   readonly createdAt: number;
