@@ -37,7 +37,9 @@ const added = await fetch(`${address}/cart/tea`, { method: "POST" });
 const cookie = added.headers.getSetCookie()[0]?.split(";")[0] ?? "";
 console.log(`POST /cart/tea: ${await added.text()}`);
 
-const post = async (path: string) => (await fetch(address + path, { method: "POST", headers: { cookie } })).text();
+// As a browser does on a page of the application: without a word of where it comes from, it would be refused.
+const headers = { cookie, "Sec-Fetch-Site": "same-origin" };
+const post = async (path: string) => (await fetch(address + path, { method: "POST", headers })).text();
 console.log(`POST /cart/cup: ${await post("/cart/cup")}`);
 console.log(`POST /logout: ${await post("/logout")}`);
 console.log(`POST /cart/tea with the old cookie: ${await post("/cart/tea")}`);

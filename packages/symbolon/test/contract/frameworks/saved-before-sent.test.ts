@@ -1,6 +1,18 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Exchange } from "./support/app.ts";
-import { ask, backstage, begin, COOKIE, dataOf, deferred, HTTPS, serve, tokenIn, visitor } from "./support/stage.ts";
+import {
+  ask,
+  backstage,
+  begin,
+  COOKIE,
+  dataOf,
+  deferred,
+  HTTPS,
+  OWN_PAGE,
+  serve,
+  tokenIn,
+  visitor,
+} from "./support/stage.ts";
 import { TARGETS } from "./support/targets.ts";
 
 const BIG = 256 * 1024;
@@ -24,7 +36,7 @@ describe.each(TARGETS)("a response of $name", (target) => {
     });
     const { token, cookie } = await begin(behind, { visits: 1 });
     const gate = behind.hold("update");
-    const asking = served.ask({ path: "/", method, headers: { ...HTTPS, cookie } });
+    const asking = served.ask({ path: "/", method, headers: { ...HTTPS, ...OWN_PAGE, cookie } });
     await gate.reached;
     // Another request goes all the way round meanwhile: the first had every chance to leave.
     expect((await ask(served, "/ping")).body.toString()).toBe("pong");

@@ -13,6 +13,9 @@ const ORIGIN = "https://app.example/";
 /** What a proxy that ends TLS adds. */
 export const HTTPS: Readonly<Record<string, string>> = { "X-Forwarded-Proto": "https" };
 
+/** What a browser adds to requests of the application's own pages. */
+export const OWN_PAGE: Readonly<Record<string, string>> = { "Sec-Fetch-Site": "same-origin" };
+
 export type Options = Partial<SessionManagerOptions<Record<string, unknown>>>;
 
 /** A manager and the controls of its store. */
