@@ -48,6 +48,9 @@ export interface SessionSource {
 interface PutAside {
   readonly snapshot: Snapshot | null;
   readonly data: SessionData;
+  readonly isNew: boolean;
+  readonly needsStepUp: boolean;
+  readonly isIssued: boolean;
 }
 
 /** What a save writes besides data, fixed when it begins. */
@@ -122,7 +125,8 @@ export class LiveSession {
   /** Puts the session aside, to be ended with the next save, and is an empty one of nobody. */
   reset(): void {
     if (this.isGone) return;
-    this.#putAside ??= { snapshot: this.snapshot, data: this.data };
+    const { snapshot, data, isNew, needsStepUp } = this;
+    this.#putAside ??= { snapshot, data, isNew, needsStepUp, isIssued: this.#issued };
     this.#forget();
   }
 
@@ -153,11 +157,7 @@ export class LiveSession {
 
   /** Drops what was not written: for a request that failed. */
   discard(): void {
-    if (this.#putAside !== null) {
-      this.snapshot = this.#putAside.snapshot;
-      this.data = this.#putAside.data;
-      this.#putAside = null;
-    }
+    if (this.#putAside !== null) this.#takeBack(this.#putAside);
     this.data.discard();
     this.#flashes = null;
     this.#reserved = null;
@@ -260,7 +260,9 @@ export class LiveSession {
   /** Whether there is something to write besides data. */
   #isChanged(): boolean {
     if (this.#shortenedTo !== null || this.#putAside !== null) return true;
-    return (this.#reserved !== null && this.snapshot === null) || this.#flashes?.isChanged === true;
+    // Where no session can be begun, a CSRF token alone is no reason to fail.
+    const isReserved = this.#reserved !== null && this.snapshot === null && this.#limit === null;
+    return isReserved || this.#flashes?.isChanged === true;
   }
 
   #forget(): void {
@@ -272,6 +274,15 @@ export class LiveSession {
     this.#shortenedTo = null;
     this.#issued = false;
     this.#extended = false;
+  }
+
+  #takeBack({ snapshot, data, isNew, needsStepUp, isIssued }: PutAside): void {
+    this.snapshot = snapshot;
+    this.data = data;
+    this.isNew = isNew;
+    this.needsStepUp = needsStepUp;
+    this.#issued = isIssued;
+    this.#putAside = null;
   }
 
   /** Ends what `reset` has put aside, before anything takes its place. */
