@@ -2,6 +2,7 @@
 import { NotAllowedError, OptionsError } from "../errors.ts";
 import { beginSession } from "./begin-session.ts";
 import { checkLogin, digestStamp, type LoginOptions } from "./beginning.ts";
+import { isExpired } from "./lifetime.ts";
 import type { LiveSession, SaveResult } from "./live-session.ts";
 import type { Envelope, Snapshot } from "./record.ts";
 import { hasOwnerIndex, isTombstone } from "./store.ts";
@@ -139,7 +140,7 @@ async function beginAgain(live: LiveSession, before: Snapshot, stamp: string): P
   const found = await engine.read(before.record);
   if (found === null || !isTombstone(found) || found.reason !== "stamp-changed") return false;
   const { userId, tenant, roles, extra, device, remember, freshAt, pin, idle, absoluteAt } = before.envelope;
-  if (userId === null) return false;
+  if (userId === null || isExpired(before.envelope, engine.now())) return false;
   const text = data.textOf(before);
   const begun = await beginSession(engine, {
     userId,

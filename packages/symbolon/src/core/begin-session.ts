@@ -143,7 +143,7 @@ async function admit(engine: Engine, snapshot: Snapshot, replacing: Snapshot | n
     }
     if (answer.status === "refused") throw limitError(engine, envelope.userId ?? "", answer.limit);
     if (answer.status === "exists") throw new RecordCorruptError("A fresh random id is taken.");
-    const found = engine.vault.open(answer.record, answer.record);
+    const found = openListed(engine, answer.record);
     if (found !== null && found.envelope.secret !== undefined && !isExpired(found.envelope, engine.now())) return found;
     // It counts, but it cannot be handed out: its key is gone, or it was begun under other limits.
     await engine.end(answer.record, "evicted");
@@ -151,8 +151,13 @@ async function admit(engine: Engine, snapshot: Snapshot, replacing: Snapshot | n
   throw new ConflictError("Others keep beginning sessions of this user; try again.");
 }
 
+/** Opens what the store chose, as the record of a session. */
+function openListed({ vault }: Engine, record: StoredRecord): Snapshot | null {
+  return vault.open({ space: vault.space, lookup: record.lookup }, record);
+}
+
 function reportEvicted(engine: Engine, record: StoredRecord, by: string): void {
-  const snapshot = engine.vault.open(record, record);
+  const snapshot = openListed(engine, record);
   if (snapshot === null) return;
   const { id, userId } = snapshot.envelope;
   engine.events.emit("evicted", { id, userId, by });

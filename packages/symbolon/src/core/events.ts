@@ -30,7 +30,7 @@ export interface SessionEvents {
   rotated: SessionFacts & { readonly reason: "refresh" | "roles-changed" | "stamp-changed" };
   /** The roles of a live session were replaced. */
   "roles-changed": SessionFacts & { readonly roles: readonly string[] };
-  /** A session was ended by handle or token, or took the place of another (`replaced`, `reset`). */
+  /** A session was ended by handle or token, or by `reset`. */
   revoked: SessionFacts & { readonly reason: string };
   /** Many sessions were ended at once: of a user, a tenant, or all. */
   "revoked-many": {

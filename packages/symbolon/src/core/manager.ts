@@ -21,6 +21,7 @@ import {
   type OwnerKey,
   type PageRequest,
   type RecordPage,
+  type StoredRecord,
   type TenantKey,
 } from "./store.ts";
 import { lookupOfHandle } from "./token.ts";
@@ -206,7 +207,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     do {
       const page: RecordPage = await this.#engine.calls.ask("listByOwner", owner, { cursor, limit: UPDATE_BATCH });
       for (const record of page.records) {
-        const snapshot = this.#engine.vault.open(record, record);
+        const snapshot = this.#open(record);
         if (snapshot !== null && (await this.#update(snapshot, change)) !== "gone") count++;
       }
       cursor = page.cursor;
@@ -262,7 +263,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     const now = this.#engine.now();
     const sessions: SessionInfo[] = [];
     for (const record of records.records) {
-      const snapshot = this.#engine.vault.open(record, record);
+      const snapshot = this.#open(record);
       if (snapshot === null || isExpired(snapshot.envelope, now)) continue;
       if (options.tenant !== undefined && snapshot.envelope.tenant !== options.tenant) continue;
       sessions.push(infoOf(snapshot.envelope, options.current ?? null));
@@ -356,6 +357,12 @@ class Manager<Data extends object> implements SessionManager<Data> {
     if (!(await this.#engine.end(snapshot.record, checked))) return null;
     this.#engine.events.emit("revoked", { id, userId, reason: checked });
     return userId;
+  }
+
+  /** Opens a record of a list, as one of a session: the store may have listed something else. */
+  #open(record: StoredRecord): Snapshot | null {
+    const { vault } = this.#engine;
+    return vault.open({ space: vault.space, lookup: record.lookup }, record);
   }
 
   async #update(snapshot: Snapshot, change: UpdateOptions<Data>): Promise<SaveResult> {

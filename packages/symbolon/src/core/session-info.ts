@@ -18,6 +18,8 @@ export interface SessionInfo {
   readonly lastSeenAt: number;
   readonly expiresAt: number;
   readonly remember: boolean;
+  /** Who acts as the user in it, if it is not the user. */
+  readonly actor: string | null;
   /** Whether it is the one named by `current`. */
   readonly current: boolean;
 }
@@ -27,6 +29,7 @@ export function infoOf(envelope: Envelope, current: string | null): SessionInfo 
   // By name, one by one: what an envelope gains later is not shown unless somebody says so here.
   const { id, state, userId, tenant, roles, extra, device, createdAt, authenticatedAt, lastSeenAt, remember } =
     envelope;
+  const { actor = null } = envelope;
   const shown = { id, state, userId, tenant, roles, extra, device, createdAt, authenticatedAt, lastSeenAt, remember };
-  return { ...shown, expiresAt: deadlineOf(envelope), current: id === current };
+  return { ...shown, actor, expiresAt: deadlineOf(envelope), current: id === current };
 }
