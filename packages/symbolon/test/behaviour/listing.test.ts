@@ -101,6 +101,7 @@ describe.each(stores)("listing on the %s store", (_, open) => {
       lastSeenAt: expect.any(Number),
       expiresAt: expect.any(Number),
       remember: false,
+      actor: null,
       current: true,
     });
     expect(listed.filter(({ current }) => current)).toHaveLength(1);
