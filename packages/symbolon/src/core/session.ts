@@ -43,7 +43,8 @@ export let requestSide: RequestSide;
 export class Session<Data extends object = Record<string, unknown>> {
   static {
     requestSide = {
-      needsCommit: (session) => session.#live.needsCommit(),
+      // A login that nobody waits for has a cookie to send, too.
+      needsCommit: (session) => session.#tail !== null || session.#live.needsCommit(),
       commit: (session) => session.#serially(() => session.#live.commit(null, true)),
       discard: (session) => session.#live.discard(),
       takeNews: (session) => session.#live.takeNews(),

@@ -71,6 +71,8 @@ export async function serve(
 export interface Visitor {
   readonly jar: CookieJar;
   get(path: string, more?: Omit<Question, "path">): Promise<Answer>;
+  /** Sends a form of the application's own page. */
+  post(path: string): Promise<Answer>;
   open(path: string, more?: Omit<Question, "path">): Asking;
   /** The `Cookie` header as it would be sent. */
   cookies(): string;
@@ -88,22 +90,22 @@ export function visitor(served: Pick<Served, "ask">): Visitor {
     const headers = { ...HTTPS, ...(cookie === "" ? {} : { cookie }), ...more.headers };
     return served.ask({ path, ...more, headers });
   };
-  return {
-    jar,
-    cookies,
-    keep,
-    open,
-    async get(path, more) {
-      const answer = await open(path, more).answer;
-      keep(answer);
-      return answer;
-    },
+  const get: Visitor["get"] = async (path, more) => {
+    const answer = await open(path, more).answer;
+    keep(answer);
+    return answer;
   };
+  return { jar, cookies, keep, open, get, post: (path) => get(path, { method: "POST", headers: OWN_PAGE }) };
 }
 
 /** Asks once, as somebody without cookies behind a TLS proxy. */
 export function ask(served: Served, path: string, headers: Question["headers"] = {}): Promise<Answer> {
   return served.ask({ path, headers: { ...HTTPS, ...headers } }).answer;
+}
+
+/** Sends a form of the application's own page once, behind a TLS proxy. */
+export function post(served: Served, path: string, headers: Question["headers"] = {}): Promise<Answer> {
+  return served.ask({ path, method: "POST", headers: { ...HTTPS, ...OWN_PAGE, ...headers } }).answer;
 }
 
 /** The token in a `Set-Cookie` list, when there is exactly one of ours and it sets one. */
