@@ -78,7 +78,8 @@ function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning, token:
   const { freshAt, awaiting, actor, stamp, pin, flashes } = beginning;
   const space = vault.spaces[kind];
   const isLoggedIn = userId !== null && awaiting === undefined;
-  const isReused = isLoggedIn && options.limits?.onLimit === "reuse";
+  // Who acts as a user is not handed out as the user's own session.
+  const isReused = isLoggedIn && actor === undefined && options.limits?.onLimit === "reuse";
   const empty: Envelope = {
     id: token.handle,
     state: userId === null ? "anonymous" : isLoggedIn ? "authenticated" : "pending",

@@ -33,8 +33,8 @@ export interface LoginOptions {
    */
   readonly pending?: string;
   /**
-   * Who acts as the user: an impersonation (R-179). It lasts an hour at most, is never fresh, cannot change the user's
-   * credentials, and counts against no limit.
+   * Who acts as the user: an impersonation (R-179). It lasts an hour at most, is never fresh, and cannot change the
+   * user's credentials. No limit refuses it, and nothing gives way to it; while it lives it counts as the user's others.
    */
   readonly actor?: string;
   /**

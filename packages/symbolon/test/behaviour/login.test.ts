@@ -755,6 +755,15 @@ describe("acting as a user", () => {
     }
   });
 
+  it("is not what the user is handed again where sessions are handed out again", async () => {
+    const sessions = manager({ seal: "server", limits: { perUser: 1, onLimit: "reuse" } });
+    const acting = await sessions.create({ userId: "user-1", actor: "support-1" });
+    const own = await sessions.create({ userId: "user-1" });
+    expect([own.token === acting.token, own.actor]).toEqual([false, null]);
+    expect(await found(sessions, acting.token)).toBe("ended: evicted");
+    expect((await sessions.create({ userId: "user-1" })).token).toBe(own.token);
+  });
+
   it("ends by itself, for a reason of its own", async () => {
     const sessions = manager();
     const own = await sessions.create({ userId: "user-1" });
