@@ -94,8 +94,11 @@ describe.each(TARGETS)("the cookie of a login on $name", (target) => {
 
   it("takes the place of a pending login's, which was nobody's until then", async () => {
     const behind = backstage();
-    const password: Action = (session) => session.login("ada", { pending: "second-factor" });
-    const served = await serve(target, behind, loginApp({}, { "/password": password }));
+    const served = await serve(
+      target,
+      behind,
+      loginApp({}, { "/password": (session) => session.login("ada", { pending: "second-factor" }) }),
+    );
     const browser = visitor(served);
     expect((await browser.post("/password")).body.toString()).toBe("pending");
     const early = browser.cookies();
@@ -107,13 +110,13 @@ describe.each(TARGETS)("the cookie of a login on $name", (target) => {
 
   it("is of the last session when one request logs in, out and in again", async () => {
     const behind = backstage();
-    const twice: Action = async (session) => {
+    const served = await serve(target, behind, async ({ session, respond }) => {
       await session.login("ada");
       await session.logout();
       await session.login("grace");
-    };
-    const served = await serve(target, behind, appOf({ "/twice": twice }));
-    const answer = await post(served, "/twice");
+      respond.send(200);
+    });
+    const answer = await post(served, "/");
     expect(await whoHas(behind, tokenIn(answer))).toBe("grace");
     expect(await behind.sessions.count()).toBe(1);
   });
@@ -160,11 +163,13 @@ describe.each(TARGETS)("the cookie of a login on $name", (target) => {
 
   it("goes out although nobody waited for the login", async () => {
     const behind = backstage();
-    const forgetful: Action = (session) => void session.login("ada");
-    const served = await serve(target, behind, appOf({ "/login": forgetful }));
+    const served = await serve(target, behind, ({ session, respond }) => {
+      void session.login("ada");
+      respond.send(200);
+    });
     const { cookie } = await begin(behind, {});
     for (const headers of [{}, { cookie }]) {
-      const answer = await post(served, "/login", headers);
+      const answer = await post(served, "/", headers);
       expect(await whoHas(behind, tokenIn(answer))).toBe("ada");
     }
   });
@@ -234,7 +239,7 @@ describe.each(TARGETS)("a login that fails on $name", (target) => {
       const body = respond.stream();
       await body.write("first ");
       await isRead.promise;
-      await change(session).catch(failed.resolve);
+      await change(session).catch((error: unknown) => failed.resolve(error));
       body.end("last");
     });
     const { token, cookie } = await beginAda(behind);
@@ -293,14 +298,15 @@ describe.each(TARGETS)("a login that fails on $name", (target) => {
   });
 });
 
-describe.each(TARGETS)("a client without cookies on $name", (target) => {
-  const handOut: Handler = async ({ path, session, respond }) => {
-    if (path !== "/login") return respond.send(200, whoIs(session));
-    await session.login("ada");
-    const token = session.takeToken();
-    return respond.send(200, JSON.stringify([token, session.takeToken()]));
-  };
+/** Hands the token of a login out in the body. */
+const handOut: Handler = async ({ path, session, respond }) => {
+  if (path !== "/login") return respond.send(200, whoIs(session));
+  await session.login("ada");
+  const token = session.takeToken();
+  return respond.send(200, JSON.stringify([token, session.takeToken()]));
+};
 
+describe.each(TARGETS)("a client without cookies on $name", (target) => {
   it("takes the token of its login from the body, once, and gets no cookie", async () => {
     const behind = backstage({ bearer: true, cookie: { persistent: true } });
     const served = await serve(target, behind, handOut);
@@ -435,18 +441,19 @@ describe.each(TARGETS)("the end of a login on $name", (target) => {
   });
 });
 
-describe.each(TARGETS)("a flash message on $name", (target) => {
-  const app: Handler = async ({ path, session, respond }) => {
-    if (path === "/save" || path === "/login") session.flash("notice", "Saved");
-    if (path === "/login") await session.login("ada");
-    if (path !== "/" && path !== "/fails") return respond.send(303, null, { Location: "/" });
-    const texts = session.flash("notice").join();
-    return respond.send(path === "/fails" ? 500 : 200, `[${texts}]`);
-  };
+/** Says at every change that it was made, on the page behind a redirect. */
+const flashApp: Handler = async ({ path, session, respond }) => {
+  if (path === "/save" || path === "/login") session.flash("notice", "Saved");
+  if (path === "/login") await session.login("ada");
+  if (path !== "/" && path !== "/fails") return respond.send(303, null, { Location: "/" });
+  const texts = session.flash("notice").join();
+  return respond.send(path === "/fails" ? 500 : 200, `[${texts}]`);
+};
 
+describe.each(TARGETS)("a flash message on $name", (target) => {
   it("is shown once, on the page behind a redirect", async () => {
     const behind = backstage();
-    const served = await serve(target, behind, app);
+    const served = await serve(target, behind, flashApp);
     const known = visitor(served);
     await known.post("/login");
     for (const browser of [visitor(served), known]) {
@@ -459,7 +466,7 @@ describe.each(TARGETS)("a flash message on $name", (target) => {
 
   it("waits for a page that is shown: an error page does not use it up", async () => {
     const behind = backstage();
-    const served = await serve(target, behind, app);
+    const served = await serve(target, behind, flashApp);
     const browser = visitor(served);
     await browser.post("/save");
     expect((await browser.get("/fails")).status).toBe(500);
@@ -467,21 +474,22 @@ describe.each(TARGETS)("a flash message on $name", (target) => {
   });
 });
 
-describe.each(TARGETS)("reset on $name", (target) => {
-  const app: Handler = ({ path, session, respond }) => {
-    if (path === "/") return respond.send(200, JSON.stringify(session.data));
-    session.reset();
-    if (path === "/begin") session.data["mine"] = true;
-    if (path === "/fails") throw new Error("broken");
-    return respond.send(200, whoIs(session));
-  };
+/** Resets the session, but at `/`. */
+const resetApp: Handler = ({ path, session, respond }) => {
+  if (path === "/") return respond.send(200, JSON.stringify(session.data));
+  session.reset();
+  if (path === "/begin") session.data["mine"] = true;
+  if (path === "/fails") throw new Error("broken");
+  return respond.send(200, whoIs(session));
+};
 
+describe.each(TARGETS)("reset on $name", (target) => {
   it.each([
     ["clears the cookie", "/reset"],
     ["begins a session anew", "/begin"],
   ])("ends the session before anything is sent, and %s", async (_name, path) => {
     const behind = backstage();
-    const served = await serve(target, behind, app);
+    const served = await serve(target, behind, resetApp);
     const { token } = await behind.sessions.create({ userId: "ada", data: { secret: 1 } });
     const gate = behind.hold("delete");
     const asking = served.ask({ path, headers: { ...HTTPS, cookie: `${COOKIE}=${token}` } });
@@ -498,7 +506,7 @@ describe.each(TARGETS)("reset on $name", (target) => {
 
   it("changes nothing when the handler then fails, or the store does", async () => {
     const behind = backstage();
-    const served = await serve(target, behind, app);
+    const served = await serve(target, behind, resetApp);
     const { token, cookie } = await beginAda(behind);
     const failed = await ask(served, "/fails", { cookie });
     expect([failed.status, failed.cookies]).toEqual([500, []]);
@@ -512,23 +520,23 @@ describe.each(TARGETS)("reset on $name", (target) => {
   });
 });
 
-describe.each(TARGETS)("two requests of one session in flight on $name", (target) => {
-  /** An application whose `/slow` waits in its handler, and then writes. */
-  function slowApp(more: Readonly<Record<string, Action>>): { handler: Handler; reached: Promise<void>; open(): void } {
-    const [reached, opened] = [deferred(), deferred()];
-    const slow: Action = async (session) => {
-      session.data["seen"] = session.userId;
-      reached.resolve();
-      await opened.promise;
-      session.data["slow"] = true;
-    };
-    return {
-      handler: loginApp({ carry: ["cart"] }, { ...more, "/slow": slow }),
-      reached: reached.promise,
-      open: () => opened.resolve(),
-    };
-  }
+/** An application whose `/slow` waits in its handler, and then writes. */
+function slowApp(more: Readonly<Record<string, Action>>): { handler: Handler; reached: Promise<void>; open(): void } {
+  const [reached, opened] = [deferred(), deferred()];
+  const slow: Action = async (session) => {
+    session.data["seen"] = session.userId;
+    reached.resolve();
+    await opened.promise;
+    session.data["slow"] = true;
+  };
+  return {
+    handler: loginApp({ carry: ["cart"] }, { ...more, "/slow": slow }),
+    reached: reached.promise,
+    open: () => opened.resolve(),
+  };
+}
 
+describe.each(TARGETS)("two requests of one session in flight on $name", (target) => {
   it.each(["handler", "store"])("the one that logs in wins over one that waits in its %s", async (place) => {
     const behind = backstage({ cookie: { persistent: true } });
     const app = slowApp({});
@@ -553,13 +561,14 @@ describe.each(TARGETS)("two requests of one session in flight on $name", (target
     const behind = backstage();
     const served = await serve(target, behind, loginApp());
     const { token, cookie } = await begin(behind, {});
-    const gate = behind.hold("admit");
-    const questions = [1, 2].map(() =>
-      served.ask({ path: "/login", method: "POST", headers: { ...HTTPS, ...OWN_PAGE, cookie } }),
-    );
-    await gate.reached;
-    gate.open();
-    const answers = await Promise.all(questions.map((asking) => asking.answer));
+    const haveBoth = deferred();
+    let waiting = 0;
+    behind.faults.before(async (method) => {
+      if (method !== "admit") return;
+      if (++waiting === 2) haveBoth.resolve();
+      await haveBoth.promise;
+    });
+    const answers = await Promise.all([1, 2].map(() => post(served, "/login", { cookie })));
     const tokens = answers.map((answer) => tokenIn(answer));
     expect(new Set(tokens).size).toBe(2);
     for (const issued of tokens) expect(await whoHas(behind, issued)).toBe("ada");
