@@ -1,9 +1,9 @@
 /** Logging in, out, and anew: what is issued, what is dead at once, what is kept and what is dropped. */
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { createSessionManager, generateKey, type LoginOptions, openSession } from "../../src/index.ts";
-import { memoryStore } from "../../src/stores/memory.ts";
-import { faultyStore, manualClock } from "../../src/testing/index.ts";
+import { createSessionManager, generateKey, type LoginOptions, openSession } from "symbolon";
+import { memoryStore } from "symbolon/stores/memory";
+import { faultyStore, manualClock } from "symbolon/testing";
 import { found, listen, logIn, manager, opened, taken, untyped, visitor } from "../support/sessions.ts";
 import { intercept, spied } from "../support/stores.ts";
 

@@ -11,9 +11,9 @@ import {
   type Session,
   type SessionManager,
   type StoredRecord,
-} from "../../src/index.ts";
-import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
-import { manualClock } from "../../src/testing/index.ts";
+} from "symbolon";
+import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { manualClock } from "symbolon/testing";
 import { found, manager, type Options, opened, storePairs, taken } from "../support/sessions.ts";
 import { type Intercepted, intercept } from "../support/stores.ts";
 

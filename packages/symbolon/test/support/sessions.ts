@@ -7,9 +7,9 @@ import {
   type Session,
   type SessionManager,
   type SessionManagerOptions,
-} from "../../src/index.ts";
-import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
-import { sqliteStore } from "../../src/stores/sqlite.ts";
+} from "symbolon";
+import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { sqliteStore } from "symbolon/stores/sqlite";
 import { sqliteFile } from "./sqlite.ts";
 
 export type Options = Partial<SessionManagerOptions<Record<string, unknown>>>;
