@@ -4,6 +4,7 @@ import { beginSession } from "./begin-session.ts";
 import { checkLogin, digestStamp, type LoginOptions } from "./beginning.ts";
 import { isExpired } from "./lifetime.ts";
 import type { LiveSession, SaveResult } from "./live-session.ts";
+import type { Engine } from "./engine.ts";
 import type { Envelope, Snapshot } from "./record.ts";
 import { hasOwnerIndex, isTombstone } from "./store.ts";
 import { verifierMatches } from "./token.ts";
@@ -47,8 +48,10 @@ export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveR
   if (before.envelope.actor !== undefined) {
     throw new NotAllowedError("keepLogin: who acts as a user cannot change the user's credentials.");
   }
-  const kept = await rotate(live, "stamp-changed", (envelope) => ({ ...envelope, stamp: digest }));
-  if (kept === "gone" && !(await beginAgain(live, before, digest))) return "gone";
+  const kept = await rotate(live, "stamp-changed", (envelope) =>
+    isShut(envelope) ? null : { ...envelope, stamp: digest },
+  );
+  if (kept !== "saved" && !(await beginAgain(live, before, digest))) return live.lose();
   await endOthers(live, before.envelope);
   return "saved";
 }
@@ -59,6 +62,7 @@ export async function setRoles(live: LiveSession, roles: readonly string[]): Pro
   const result = await rotate(live, "roles-changed", (envelope) =>
     isSameList(envelope.roles, roles) ? null : { ...envelope, roles },
   );
+  if (result === "gone") return live.lose();
   if (result === "saved") live.engine.events.emit("roles-changed", { id, userId, roles });
   return result;
 }
@@ -92,19 +96,34 @@ function carriedText(live: LiveSession, carry: LoginOptions["carry"], userId: st
   return codec.encode(data);
 }
 
-/** The stamps differ: but another request of this session may have changed the credentials, and kept the login. */
+/** In place of a verifier: no token opens the session any more. */
+const NO_TOKEN = "";
+
+function isShut({ verifier }: Envelope): boolean {
+  return verifier === NO_TOKEN;
+}
+
+/**
+ * The stamps differ: but another request of this session may have changed the credentials, and kept the login. So it is
+ * shut first, if it is still as it was; a store ends a record whatever it has become.
+ */
 async function checkNewest(live: LiveSession, snapshot: Snapshot, stamp: string | null): Promise<boolean> {
-  const newest = await live.engine.reread(snapshot);
+  const { engine } = live;
+  const outcome = await engine.write(snapshot, ({ envelope }) =>
+    stampFits(envelope, stamp) ? null : { envelope: { ...envelope, verifier: NO_TOKEN } },
+  );
+  if (outcome.status === "saved") {
+    const ended = await live.end("stamp-changed");
+    if (ended !== null) engine.events.emit("stamp-changed", { id: ended.id, userId: ended.userId });
+    return false;
+  }
   // With the token of before the change, this request may be the thief's.
-  if (newest === null || (stampFits(newest.envelope, stamp) && !live.data.isOpenedBy(newest))) {
+  if (outcome.status === "gone" || !live.data.isOpenedBy(outcome.snapshot)) {
     live.lose();
     return false;
   }
-  live.adopt(newest);
-  if (stampFits(newest.envelope, stamp)) return true;
-  const ended = await live.end("stamp-changed");
-  if (ended !== null) live.engine.events.emit("stamp-changed", { id: ended.id, userId: ended.userId });
-  return false;
+  live.adopt(outcome.snapshot);
+  return true;
 }
 
 /** Insists on a user who is logged in, and on a way to send a new token. */
@@ -123,7 +142,7 @@ async function rotate(
   const { engine, snapshot, data } = live;
   if (snapshot === null || data.token === null) return "gone";
   const outcome = await engine.rotate(snapshot, data.token, change);
-  if (outcome.status === "gone") return live.lose();
+  if (outcome.status === "gone") return "gone";
   live.adopt(outcome.snapshot, outcome.token);
   if (outcome.token === null) return outcome.status;
   const { id, userId } = outcome.snapshot.envelope;
@@ -137,26 +156,36 @@ async function rotate(
  */
 async function beginAgain(live: LiveSession, before: Snapshot, stamp: string): Promise<boolean> {
   const { engine, data } = live;
-  const found = await engine.read(before.record);
-  if (found === null || !isTombstone(found) || found.reason !== "stamp-changed") return false;
-  const { userId, tenant, roles, extra, device, remember, freshAt, pin, idle, absoluteAt } = before.envelope;
-  if (userId === null || isExpired(before.envelope, engine.now())) return false;
-  const text = data.textOf(before);
+  const { userId, tenant, roles, extra, device, remember, idle, absoluteAt } = before.envelope;
+  const { authenticatedAt, freshAt, pin, flashes } = before.envelope;
+  if (userId === null || isExpired(before.envelope, engine.now()) || !(await wasRefused(engine, before))) return false;
   const begun = await beginSession(engine, {
     userId,
     roles,
     extra,
     remember,
     stamp,
-    text,
+    text: data.textOf(before),
     lifetime: { idle, absolute: absoluteAt - engine.now() },
+    replacing: before,
     ...(tenant !== null && { tenant }),
     ...(device !== null && { device }),
+    ...(authenticatedAt !== null && { authenticatedAt }),
     ...(freshAt !== undefined && { freshAt }),
     ...(pin !== undefined && { pin }),
+    ...(flashes !== undefined && { flashes }),
   });
-  live.begin(begun);
+  live.goOnAs(begun, before);
   return true;
+}
+
+/** Whether a request that saw other credentials has ended a session, or is about to. */
+async function wasRefused({ calls, vault }: Engine, { record }: Snapshot): Promise<boolean> {
+  const found = await calls.ask("read", record);
+  if (found === null) return false;
+  if (isTombstone(found)) return found.reason === "stamp-changed";
+  const newest = vault.open(record, found);
+  return newest !== null && isShut(newest.envelope);
 }
 
 /** Ends all other sessions and pending logins of the user; without an owner index, their next check of the stamp does. */

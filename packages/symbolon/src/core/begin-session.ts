@@ -18,6 +18,8 @@ export interface Beginning {
   readonly device?: Device;
   readonly remember?: boolean;
   readonly lifetime?: ResolvedLifetime;
+  /** When the user was logged in; now, unless the session goes on for another. */
+  readonly authenticatedAt?: number;
   readonly freshAt?: number;
   readonly awaiting?: string;
   readonly actor?: string;
@@ -89,7 +91,7 @@ function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning, token:
     extra: beginning.extra ?? {},
     device: beginning.device ?? null,
     createdAt: now,
-    authenticatedAt: isLoggedIn ? now : null,
+    authenticatedAt: isLoggedIn ? (beginning.authenticatedAt ?? now) : null,
     ...(freshAt !== undefined && { freshAt }),
     lastSeenAt: now,
     idle: lifetime.idle,

@@ -64,6 +64,14 @@ export class SessionData {
     return this.#openStored(snapshot);
   }
 
+  /** Goes on in another session that holds the same data, under another token. */
+  move(from: Snapshot, to: Snapshot, token: string): void {
+    this.token = token;
+    this.#key = null;
+    // Changes of an older version than was moved are replayed on it.
+    this.#baseVersion = this.#baseVersion === from.envelope.dataVersion ? to.envelope.dataVersion : -1;
+  }
+
   /** Puts another object in place of the live one. */
   replace(value: JsonObject): void {
     this.#value = value;
