@@ -18,138 +18,18 @@ import { describe, expect, it } from "vitest";
 import { found, listen, opened, taken } from "../support/sessions.ts";
 import { sqliteFile } from "../support/sqlite.ts";
 import { intercept } from "../support/stores.ts";
+import { everyOrder, play, stageOn } from "../support/turns.ts";
 
 type Options = Partial<SessionManagerOptions<Record<string, unknown>>>;
 
 const USER = "user-1";
 const MINUTE = 60_000;
 
-/** One of the requests: it stops before each store call until it is let go on. */
-class Walker {
-  #goOn: (() => void) | null = null;
-  #isDone = false;
-  #notice: () => void = () => undefined;
-
-  /** What its store does before each call. */
-  async stop(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#goOn = resolve;
-      this.#notice();
-    });
-  }
-
-  get isDone(): boolean {
-    return this.#isDone;
-  }
-
-  /** Settles when it stands before its first store call, or is done without any. */
-  async start(work: () => Promise<unknown>): Promise<void> {
-    const standing = this.#standing();
-    const finish = (): void => {
-      this.#isDone = true;
-      this.#notice();
-    };
-    work().then(finish, finish);
-    await standing;
-  }
-
-  /** Lets it make the call it stands before; settles when it stands before the next, or is done. */
-  async step(): Promise<void> {
-    const standing = this.#standing();
-    const goOn = this.#goOn;
-    if (goOn === null) throw new Error("It does not stand before a call.");
-    this.#goOn = null;
-    goOn();
-    await standing;
-  }
-
-  #standing(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#notice = resolve;
-    });
-  }
-}
-
-/** Whose turn it is, call by call: 0 for the first request, 1 for the other. */
-type Order = readonly (0 | 1)[];
-
-/** Every order in which the other request's first calls may fall among the first request's. */
-function everyOrder(firsts: number, others: number): Order[] {
-  if (firsts === 0 || others === 0) return [[...Array<0>(firsts).fill(0), ...Array<1>(others).fill(1)]];
-  return [
-    ...everyOrder(firsts - 1, others).map((rest): Order => [0, ...rest]),
-    ...everyOrder(firsts, others - 1).map((rest): Order => [1, ...rest]),
-  ];
-}
-
 /** More calls than either request makes: what is left over when one is done goes to the other. */
 const ORDERS = everyOrder(6, 5);
 
-async function playIn(order: Order, walkers: readonly [Walker, Walker]): Promise<void> {
-  for (const who of order) if (!walkers[who].isDone) await walkers[who].step();
-  for (const walker of walkers) while (!walker.isDone) await walker.step();
-}
-
 const CLAIMS = { roles: ["editor"], extra: { method: "password" }, tenant: "t1", device: { name: "Phone" } };
 const DATA = { cart: ["tea"], n: 1 };
-
-interface Stage {
-  readonly clock: ManualClock;
-  readonly walkers: readonly [Walker, Walker];
-  /** Two processes whose calls can be made to wait. */
-  readonly processes: readonly [SessionManager, SessionManager];
-  /** A third, whose calls never wait. */
-  readonly elsewhere: SessionManager;
-  /** From here on the two wait before each call. */
-  hold(): void;
-}
-
-function stageOn(stores: readonly [Store, Store], options: Options = {}): Stage {
-  const clock = manualClock();
-  const walkers = [new Walker(), new Walker()] as const;
-  const shared = { keys: [generateKey()], clock, pruneEvery: false, ...options } as const;
-  let isHeld = false;
-  const process = (at: 0 | 1): SessionManager => {
-    const store = intercept(stores[at], async (call) => {
-      if (isHeld) await walkers[at].stop();
-      return call.proceed();
-    });
-    return createSessionManager({ ...shared, store });
-  };
-  return {
-    clock,
-    walkers,
-    processes: [process(0), process(1)],
-    elsewhere: createSessionManager({ ...shared, store: stores[1] }),
-    hold: () => {
-      isHeld = true;
-    },
-  };
-}
-
-interface Played {
-  readonly answers: readonly [unknown, unknown];
-}
-
-/** Plays two requests in one order; their answers, or what they threw. */
-async function play(
-  stage: Stage,
-  order: Order,
-  works: readonly [() => Promise<unknown>, () => Promise<unknown>],
-): Promise<Played> {
-  const answers: [unknown, unknown] = [undefined, undefined];
-  const keep = (at: 0 | 1) => async (): Promise<void> => {
-    try {
-      answers[at] = await works[at]();
-    } catch (error) {
-      answers[at] = error;
-    }
-  };
-  stage.hold();
-  await Promise.all([stage.walkers[0].start(keep(0)), stage.walkers[1].start(keep(1))]);
-  await playIn(order, stage.walkers);
-  return { answers };
-}
 
 const stores: Readonly<Record<string, () => readonly [Store, Store]>> = {
   memory: () => {
@@ -179,7 +59,7 @@ describe.each(Object.keys(stores))("keepLogin against another request of the ses
       const made = await stage.elsewhere.create({ userId: USER, stamp: "v1", ...CLAIMS, data: DATA });
       stage.clock.advance(MINUTE);
       const [keeper, checker] = [await opened(one, made.token), await opened(two, made.token)];
-      const { answers } = await play(stage, order, [() => keeper.keepLogin("v2"), () => checker.checkStamp("v2")]);
+      const answers = await play(stage, order, [() => keeper.keepLogin("v2"), () => checker.checkStamp("v2")]);
       expect(answers, label).toEqual(["saved", false]);
       const token = taken(keeper);
       const after = await opened(stage.elsewhere, token);
@@ -214,7 +94,7 @@ describe.each(Object.keys(stores))("keepLogin against another request of the ses
         await opened(stage.processes[0], made.token),
         await opened(stage.processes[1], made.token),
       ];
-      const { answers } = await play(stage, order, [() => keeper.keepLogin("v2"), () => leaver.logout()]);
+      const answers = await play(stage, order, [() => keeper.keepLogin("v2"), () => leaver.logout()]);
       const [kept] = answers;
       seen.add(kept);
       expect(["saved", "gone"], label).toContain(kept);
@@ -239,7 +119,7 @@ describe.each(Object.keys(stores))("keepLogin against another request of the ses
         await opened(stage.processes[1], made.token),
       ];
       writer.data["n"] = 2;
-      const { answers } = await play(stage, order, [() => keeper.keepLogin("v2"), () => writer.save()]);
+      const answers = await play(stage, order, [() => keeper.keepLogin("v2"), () => writer.save()]);
       expect(answers, label).toEqual(["saved", "saved"]);
       const after = await opened(stage.elsewhere, taken(keeper));
       expect(after.data, label).toEqual({ ...DATA, n: 2 });
