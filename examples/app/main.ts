@@ -3,13 +3,17 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { createSessionManager, isSymbolonError } from "symbolon";
-import { createApp, type Visit } from "./app.ts";
+import { isSymbolonError } from "symbolon";
+import { sqliteStore } from "symbolon/stores/sqlite";
+import { createApp } from "./app.ts";
+import { openAudit } from "./audit.ts";
 import { prepareDataFolder } from "./data-folder.ts";
-import { type EmbeddedStore, openEmbeddedStore } from "./embedded-store.ts";
+import { DatabaseFile } from "./database-file.ts";
 import { readOrCreateKey } from "./key-file.ts";
+import { createSessions } from "./sessions.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { messageOf, StartError } from "./start-error.ts";
+import { Users } from "./users.ts";
 
 const HOST = "127.0.0.1";
 /** How long requests in flight may take to finish once the application is told to stop. */
@@ -26,31 +30,33 @@ try {
 }
 
 async function start(settings: Settings): Promise<void> {
-  const { dataFolder, trustProxy } = settings;
+  const { dataFolder, production, devicesPerUser } = settings;
   prepareDataFolder(dataFolder);
   const key = settings.key ?? readOrCreateKey(join(dataFolder, "key"));
   const server = createServer();
   // Before the database is opened: of two starts by mistake, the second touches nothing.
   await listen(server, settings.port);
-  let embedded: EmbeddedStore | null = null;
+  const host = `${HOST}:${(server.address() as AddressInfo).port}`;
+  const database = new DatabaseFile(join(dataFolder, "sessions.db"));
   try {
-    const database = join(dataFolder, "sessions.db");
-    embedded = openEmbeddedStore(database);
-    const sessions = createSessionManager<Visit>({
-      store: embedded.store,
-      keys: [key],
-      ...(trustProxy === null ? { development: true } : { trustProxy }),
+    const store = database.connect((client) => sqliteStore(client));
+    const users = database.connect((client) => new Users(client));
+    const sessions = createSessions(store, key, production?.origin ?? `http://${host}`, settings);
+    const audit = openAudit(join(dataFolder, "audit.ndjson"), sessions);
+    server.on("request", createApp({ sessions, users, audit, devicesPerUser }, production === null ? host : null));
+    stopOnSignals(server, async () => {
+      await sessions.close();
+      await audit.close();
+      database.close();
     });
-    server.on("request", createApp(sessions, trustProxy === null ? "http" : "https"));
-    stopOnSignals(server, embedded, () => sessions.close());
     console.log(`Symbolon example application
-  sessions  ${database} (SQLite by ${embedded.client})
+  sessions  ${database.path} (SQLite by ${database.clientName})
   key       ${settings.key === null ? join(dataFolder, "key") : "from SYMBOLON_KEY"}
-  address   http://${HOST}:${(server.address() as AddressInfo).port}
+  address   http://${host}
   stop      Ctrl+C; sessions are kept`);
   } catch (error) {
     server.close();
-    embedded?.close();
+    database.close();
     throw error;
   }
 }
@@ -73,18 +79,15 @@ function portProblem(error: NodeJS.ErrnoException, port: number): string {
 }
 
 /** Stops accepting, lets requests finish, and closes the database last. A second signal changes nothing. */
-function stopOnSignals(server: Server, embedded: EmbeddedStore, closeSessions: () => Promise<void>): void {
+function stopOnSignals(server: Server, close: () => Promise<void>): void {
   let isStopping = false;
   const stop = (reason: string): void => {
     if (isStopping) return;
     isStopping = true;
     console.log(`${reason}: stopping`);
     server.close(() => {
-      closeSessions().then(
-        () => {
-          embedded.close();
-          console.log("Stopped.");
-        },
+      close().then(
+        () => console.log("Stopped."),
         (error: unknown) => {
           console.error(error);
           process.exitCode = 1;

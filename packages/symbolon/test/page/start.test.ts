@@ -38,6 +38,16 @@ async function expectRefusal(env: AppEnvironment, reason: RegExp): Promise<void>
   expect(code).toBe(1);
 }
 
+/** What production asks for. */
+function production() {
+  return {
+    NODE_ENV: "production",
+    SYMBOLON_KEY: generateKey(),
+    SYMBOLON_TRUST_PROXY: "127.0.0.1",
+    SYMBOLON_ORIGIN: "https://app.example",
+  };
+}
+
 const isRoot = process.getuid?.() === 0;
 
 describe("The example application refuses to start with one line and exit code 1", () => {
@@ -54,6 +64,10 @@ describe("The example application refuses to start with one line and exit code 1
 
   test.each(["abc", "70000", "-1", "3000 ", "1e3"])("when PORT is %j", async (port) => {
     await expectRefusal({ PORT: port }, /PORT is .* write a number from 0 to 65535/);
+  });
+
+  test.each(["0", "101", "two"])("when SYMBOLON_DEVICES is %j", async (devices) => {
+    await expectRefusal({ SYMBOLON_DEVICES: devices }, /SYMBOLON_DEVICES is .* write a number from 1 to 100/);
   });
 
   test("when the data folder is a file", async () => {
@@ -112,24 +126,32 @@ describe("The example application refuses to start with one line and exit code 1
   test("when NODE_ENV is production and nothing else is set", async () => {
     const path = newPath();
     const env = { NODE_ENV: "production", SYMBOLON_DATA: path };
-    await expectRefusal(env, /set SYMBOLON_KEY .* and SYMBOLON_TRUST_PROXY/);
+    await expectRefusal(env, /set SYMBOLON_KEY .* SYMBOLON_TRUST_PROXY .* and SYMBOLON_ORIGIN/);
     expect(existsSync(path)).toBe(false);
   });
 
   test("when NODE_ENV is production and the proxy's address is none", async () => {
-    const env = { NODE_ENV: "production", SYMBOLON_KEY: generateKey(), SYMBOLON_TRUST_PROXY: "my-proxy" };
+    const env = { ...production(), SYMBOLON_TRUST_PROXY: "my-proxy" };
     await expectRefusal(env, /trustProxy: "my-proxy" is neither an address nor a network/);
   });
+
+  test.each(["https://app.example/", "http://app.example", "app.example", "https://APP.example"])(
+    "when NODE_ENV is production and SYMBOLON_ORIGIN is %j",
+    async (origin) => {
+      await expectRefusal({ ...production(), SYMBOLON_ORIGIN: origin }, /SYMBOLON_ORIGIN is .* write scheme and host/);
+    },
+  );
 });
 
 describe("The example application", () => {
-  test("keeps its folder, its key and its database from other users", async () => {
+  test("keeps its folder, its key, its database and its log from other users", async () => {
     const path = newPath();
     const app = await startApp({ PORT: "0", SYMBOLON_DATA: path });
     await app.stop();
     expect(statSync(path).mode & 0o777).toBe(0o700);
     expect(statSync(join(path, "key")).mode & 0o777).toBe(0o600);
     expect(statSync(join(path, "sessions.db")).mode & 0o777).toBe(0o600);
+    expect(statSync(join(path, "audit.ndjson")).mode & 0o777).toBe(0o600);
   });
 
   test("makes its key once and keeps it", async () => {
@@ -181,14 +203,36 @@ describe("The example application", () => {
   });
 
   test("in production, begins sessions only behind a proxy that ends https, in a Secure cookie", async () => {
-    const key = { SYMBOLON_KEY: generateKey(), SYMBOLON_TRUST_PROXY: "127.0.0.1" };
     const path = newPath();
-    const app = await startApp({ PORT: "0", SYMBOLON_DATA: path, NODE_ENV: "production", ...key });
+    const app = await startApp({ PORT: "0", SYMBOLON_DATA: path, ...production() });
     const direct = await fetch(app.url);
     const proxied = await fetch(app.url, { headers: { "X-Forwarded-Proto": "https" } });
     await app.stop();
     expect(direct.headers.getSetCookie()).toEqual([]);
     expect(proxied.headers.getSetCookie()).toEqual([expect.stringMatching(/^__Host-sid=.*; Secure/)]);
     expect(existsSync(join(path, "key"))).toBe(false);
+  });
+
+  test("in production, takes forms from its own address only", async () => {
+    const app = await startApp({ PORT: "0", SYMBOLON_DATA: newPath(), ...production() });
+    const sendNote = (origin: string) =>
+      fetch(`${app.url}/notes`, {
+        method: "POST",
+        redirect: "manual",
+        headers: { "X-Forwarded-Proto": "https", Origin: origin },
+        body: new URLSearchParams({ note: "hello" }),
+      });
+    const statuses = [await sendNote("https://app.example"), await sendNote(app.url), await sendNote("null")];
+    await app.stop();
+    expect(statuses.map(({ status }) => status)).toEqual([303, 403, 403]);
+  });
+
+  test("on a developer's machine, sends visitors of another name to the address whose forms it takes", async () => {
+    const app = await startApp({ PORT: "0", SYMBOLON_DATA: newPath() });
+    const answer = await fetch(app.url.replace("127.0.0.1", "localhost"), { redirect: "manual" });
+    await app.stop();
+    expect(answer.status).toBe(303);
+    expect(answer.headers.get("location")).toBe(`${app.url}/`);
+    expect(answer.headers.getSetCookie()).toEqual([]);
   });
 });
