@@ -93,8 +93,9 @@ export function oneTimeTokens(sessions: SessionManager<never> | SessionManager<o
 }
 
 async function find(engine: Engine, purpose: string, token: string): Promise<Snapshot | null> {
+  const wanted = checkName(purpose, "purpose");
   const opened = await engine.open(token, null, "o1");
-  return opened.ok && opened.snapshot.envelope.awaiting === checkName(purpose, "purpose") ? opened.snapshot : null;
+  return opened.ok && opened.snapshot.envelope.awaiting === wanted ? opened.snapshot : null;
 }
 
 function useOf({ envelope }: Snapshot): OneTimeUse {
