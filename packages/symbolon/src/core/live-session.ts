@@ -321,6 +321,11 @@ export class LiveSession {
     const text = await this.data.first(data);
     const flashes = this.#nextFlashes(undefined, intent);
     if (text === null && flashes === undefined && this.#reserved === null) return "unchanged";
+    if (this.areHeadersSent) {
+      throw new HeadersSentError(
+        "A session was to begin after the headers had left, so that no cookie could tell of it.",
+      );
+    }
     const { endsAt } = intent;
     const token = this.#reserved;
     const begun = await beginSession(this.engine, { text, endsAt, token, ...(flashes !== undefined && { flashes }) });

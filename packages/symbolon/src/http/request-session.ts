@@ -234,7 +234,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   needsCommit(): boolean {
-    return requestSide.needsCommit(this.session);
+    return this.#isRefused ? this.session.isModified : requestSide.needsCommit(this.session);
   }
 
   discard(): void {
@@ -282,7 +282,8 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
 
   async #write(): Promise<void> {
     if (this.#arrival.withheld !== undefined && this.needsCommit()) this.#reportWithheld(this.#arrival.withheld);
-    await requestSide.commit(this.session);
+    // What another site sent is no use of the session; an error handler may still write to it.
+    await (this.#isRefused ? this.session.save() : requestSide.commit(this.session));
   }
 
   #sendsCookies(): boolean {
