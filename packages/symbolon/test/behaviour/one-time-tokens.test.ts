@@ -1,5 +1,5 @@
 /** Tokens for one use: issued, looked at, used up once, and never anything else. */
-import { createSessionManager, generateKey, type SessionManager, type Store } from "symbolon";
+import { createSessionManager, generateKey, type SessionManager } from "symbolon";
 import { type OneTimeTokens, oneTimeTokens } from "symbolon/auth/one-time-tokens";
 import { memoryStore } from "symbolon/stores/memory";
 import { sqliteStore } from "symbolon/stores/sqlite";
@@ -85,8 +85,8 @@ describe("a token for one use", () => {
     const extra = { roles: ["user"] };
     const token = await tokens.issue(PURPOSE, { extra });
     extra.roles.push("admin");
-    const looked = await tokens.peek(PURPOSE, token);
-    expect(() => (looked?.extra["roles"] as string[]).push("admin")).toThrow(TypeError);
+    const looked = (await tokens.peek(PURPOSE, token))?.extra ?? {};
+    expect(() => (looked["roles"] as string[]).push("admin")).toThrow(TypeError);
     expect(await tokens.consume(PURPOSE, token)).toMatchObject({ extra: { roles: ["user"] } });
   });
 
@@ -159,12 +159,9 @@ describe("the time in which a token may be used", () => {
     expect(await tokens.consume(PURPOSE, late)).toBeNull();
   });
 
-  it.each(
-    [["1d", 1], ["25h"], ["2d"], [DAY + 1], [0], [-1], [1.5], ["soon"], [Infinity], [null]].map((list) => [list]),
-  )("cannot be %j", async ([lifetime, more]) => {
+  it.each(["25h", "2d", DAY + 1, 0, -1, 1.5, "soon", Infinity, null])("cannot be %j", async (lifetime) => {
     const { tokens, calls } = world();
-    const asked = more === undefined ? lifetime : DAY + 1;
-    await expect(untyped(tokens, "issue", PURPOSE, { lifetime: asked })).rejects.toMatchObject(INVALID);
+    await expect(untyped(tokens, "issue", PURPOSE, { lifetime })).rejects.toMatchObject(INVALID);
     expect(calls).toEqual([]);
   });
 
@@ -310,9 +307,7 @@ describe("at rest", () => {
     ],
   ])("there is no byte of the token, nor of what it is for, before and after it is used (%s)", async (_, open) => {
     const { store, bytes } = open();
-    const tokens = oneTimeTokens(
-      createSessionManager({ store: store as Store, keys: [generateKey()], pruneEvery: false }),
-    );
+    const tokens = oneTimeTokens(createSessionManager({ store, keys: [generateKey()], pruneEvery: false }));
     const secret = "the-address-that-is-confirmed";
     const token = await tokens.issue(PURPOSE, { userId: "user-with-a-name", extra: { secret } });
     const dump = async (): Promise<string> => {
