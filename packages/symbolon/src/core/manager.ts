@@ -11,7 +11,7 @@ import { checkId, refuseUnknown, wholeNumber } from "./checks.ts";
 import { resolveOptions, type SessionManagerOptions, warnDevelopment } from "./options.ts";
 import { startPruner } from "./pruner.ts";
 import { type Envelope, type Snapshot, Vault } from "./record.ts";
-import { type SaveResult, Session } from "./session.ts";
+import { type SaveResult, Session, type SessionSource } from "./session.ts";
 import { infoOf, type SessionInfo } from "./session-info.ts";
 import {
   canClose,
@@ -157,8 +157,9 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async create(options: CreateOptions<Data> = {}): Promise<CreatedSession<Data>> {
-    const { snapshot, token } = await beginSession(this.#engine, checkCreate(this.#engine, options));
-    return this.#withToken(snapshot, token);
+    const begun = await beginSession(this.#engine, checkCreate(this.#engine, options));
+    const { client } = options;
+    return this.#withToken({ ...begun, ...(client !== undefined && { client }) });
   }
 
   async validate(token: string, client?: Client): Promise<Session<Data> | null> {
@@ -184,7 +185,8 @@ class Manager<Data extends object> implements SessionManager<Data> {
     const outcome = await engine.rotate(opened.snapshot, token);
     if (outcome.token === null) return null;
     engine.events.emit("rotated", { id, userId, reason: "refresh" });
-    return this.#withToken(outcome.snapshot, outcome.token);
+    const { needsStepUp = false } = opened;
+    return this.#withToken({ snapshot: outcome.snapshot, token: outcome.token, client, needsStepUp });
   }
 
   async get(userId: string, id: string): Promise<SessionInfo | null> {
@@ -315,8 +317,8 @@ class Manager<Data extends object> implements SessionManager<Data> {
     if (canClose(store)) await store.close();
   }
 
-  #withToken(snapshot: Snapshot, token: string): CreatedSession<Data> {
-    return new FreshSession<Data>(this.#engine, snapshot, token) as CreatedSession<Data>;
+  #withToken(source: IssuedSource): CreatedSession<Data> {
+    return new FreshSession<Data>(this.#engine, source) as CreatedSession<Data>;
   }
 
   /** Notes that a session is in use, when that is due. Null when it ended, or got another token, meanwhile. */
@@ -450,13 +452,16 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 }
 
+/** What a session is made from whose token is to be handed out. */
+type IssuedSource = SessionSource & { readonly token: string };
+
 /** A session with its token behind a getter of the class, where no log, inspection or serialisation finds it. */
 class FreshSession<Data extends object> extends Session<Data> {
   readonly #issued: string;
 
-  constructor(engine: Engine, snapshot: Snapshot, token: string) {
-    super(engine, { snapshot, token });
-    this.#issued = token;
+  constructor(engine: Engine, source: IssuedSource) {
+    super(engine, source);
+    this.#issued = source.token;
   }
 
   get token(): string {

@@ -95,8 +95,10 @@ export function adoptPin(pin: Pin, client: Client, wanted: ResolvedPin): Pin | n
   return filled.ip === pin.ip && filled.userAgent === pin.userAgent ? null : filled;
 }
 
-/** Without numbers: browsers count up their versions every few weeks. */
+/** Versions as `140.0` and `17_4_1`: browsers count them up every few weeks, and parts of them come and go. */
+const VERSION = /\d+(?:[._]\d+)*/g;
+
 function digestAgent(userAgent: string | null | undefined): string | null {
   if (typeof userAgent !== "string" || userAgent === "") return null;
-  return digestText(userAgent.replace(/\d+/g, "")).slice(0, 22);
+  return digestText(userAgent.replace(VERSION, "")).slice(0, 22);
 }
