@@ -70,6 +70,7 @@ describe("the public names", () => {
         "hasTenantIndex",
         "isSymbolonError",
         "isTombstone",
+        "lifetimePresets",
         "limitPresets",
         "openSession",
         "refusalOf",
