@@ -15,7 +15,7 @@ import {
 import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
 import { manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
-import { propertyOptions } from "../property/seed.ts";
+import { lateByChance, wait } from "../support/delays.ts";
 import { found, manager, opened, type StorePair, storePairs } from "../support/sessions.ts";
 import { type Intercepted, intercept, spied } from "../support/stores.ts";
 
@@ -240,32 +240,13 @@ async function expectOwn(
   if (change.goesOn !== true) expect((await opened(stage.theirs, own)).data, told).not.toHaveProperty("planted");
 }
 
-/** How many turns to wait before each call: told by a seed, so that a failure can be run again. */
-function turns(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    // A linear congruential generator is enough to mix things up.
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 30;
-  };
-}
-
-async function wait(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
-
 const TIMES = 100;
 
 describe.each(storePairs)("a token that comes a hundred times at once with what ends it (%s)", (_, pair) => {
   it.each(Object.entries(changes))("is dead for whoever asks after a %s was answered", async (name, change) => {
-    const { seed } = propertyOptions();
-    const next = turns(seed);
-    const slow = async (call: Intercepted): Promise<unknown> => {
-      await wait(next());
-      return call.proceed();
-    };
+    const late = lateByChance();
     const [one, two] = pair();
-    const stage = stageOn([intercept(one, slow), intercept(two, slow)], "free");
+    const stage = stageOn([late(one), late(two)], "free");
     const token = await change.plant(stage.theirs);
     const session = await opened(stage.mine, token);
     let isAnswered = false;
