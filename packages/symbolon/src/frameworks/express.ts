@@ -21,9 +21,13 @@ import { guardResponse, type NodeResponse } from "./shared/node-response.ts";
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { refusalOf, sessionOf } from "../http/index.ts";
 
-/** The part of Express' request that is read. `secure` and `ip` follow the application's own `trust proxy` setting. */
-export interface ExpressRequest extends NodeRequest {
+/** The part of Express' request that guards read. Not the body: beside a guard, handlers keep its type. */
+export interface GuardedRequest extends NodeRequest {
   readonly method: string;
+}
+
+/** The part of Express' request that is read. `secure` and `ip` follow the application's own `trust proxy` setting. */
+export interface ExpressRequest extends GuardedRequest {
   readonly secure: boolean;
   readonly ip?: string | undefined;
   /** Read where a body parser is mounted before, for the form field `_csrf`. */
@@ -96,14 +100,14 @@ export type GuardMiddleware<Request, Response> = (
  * @example
  * app.get("/account", requireLogin(), (request, response) => response.send(sessionOf(request, sessions).userId));
  */
-export function requireLogin<Request extends ExpressRequest, Response extends NodeResponse>(
+export function requireLogin<Request extends GuardedRequest, Response extends NodeResponse>(
   options?: GuardOptions<Request, Response>,
 ): GuardMiddleware<Request, Response> {
   return guardedBy(loginGuard(), options);
 }
 
 /** Lets users through who have one of the roles. */
-export function requireRole<Request extends ExpressRequest, Response extends NodeResponse>(
+export function requireRole<Request extends GuardedRequest, Response extends NodeResponse>(
   roles: string | readonly string[],
   options?: GuardOptions<Request, Response>,
 ): GuardMiddleware<Request, Response> {
@@ -111,7 +115,7 @@ export function requireRole<Request extends ExpressRequest, Response extends Nod
 }
 
 /** Lets users through who proved who they are no longer ago than `age`; never those who are only remembered. */
-export function requireFresh<Request extends ExpressRequest, Response extends NodeResponse>(
+export function requireFresh<Request extends GuardedRequest, Response extends NodeResponse>(
   age: Duration,
   options?: GuardOptions<Request, Response>,
 ): GuardMiddleware<Request, Response> {
@@ -119,7 +123,7 @@ export function requireFresh<Request extends ExpressRequest, Response extends No
 }
 
 /** Lets users through whose credentials have not changed since they logged in; ends the session of others. */
-export function requireStamp<Request extends ExpressRequest, Response extends NodeResponse>(
+export function requireStamp<Request extends GuardedRequest, Response extends NodeResponse>(
   stampOf: StampOf,
   options?: GuardOptions<Request, Response>,
 ): GuardMiddleware<Request, Response> {
@@ -127,14 +131,14 @@ export function requireStamp<Request extends ExpressRequest, Response extends No
 }
 
 /** Lets pending logins through that wait for this step, and nobody else. */
-export function requirePending<Request extends ExpressRequest, Response extends NodeResponse>(
+export function requirePending<Request extends GuardedRequest, Response extends NodeResponse>(
   awaiting: string,
   options?: GuardOptions<Request, Response>,
 ): GuardMiddleware<Request, Response> {
   return guardedBy(pendingGuard(awaiting), options);
 }
 
-function guardedBy<Request extends ExpressRequest, Response extends NodeResponse>(
+function guardedBy<Request extends GuardedRequest, Response extends NodeResponse>(
   guard: Guard,
   options: GuardOptions<Request, Response> = {},
 ): GuardMiddleware<Request, Response> {

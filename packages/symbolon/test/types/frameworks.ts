@@ -1,12 +1,12 @@
 /** Compile-only: the bindings take the real types of every framework, and refuse misuse. */
 /* oxlint-disable typescript/no-misused-promises -- a listener may answer with a promise: the binding settles it */
-import express5, { type Request as ExpressRequest } from "express";
+import express5, { type Request as ExpressRequest, type Response as ExpressResponse } from "express";
 import express4 from "express4";
 import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
 import { createSessionManager, type Session } from "symbolon";
-import { expressSession, refusalOf, sessionOf, type WithSession } from "symbolon/frameworks/express";
+import { expressSession, refusalOf, requireLogin, sessionOf, type WithSession } from "symbolon/frameworks/express";
 import { withSession as withFetchSession } from "symbolon/frameworks/fetch";
 import { withSession } from "symbolon/frameworks/node";
 import { memoryStore } from "symbolon/stores/memory";
@@ -68,6 +68,10 @@ export function acceptsNode(): void {
   withSession(sessions, (_request, _response, session) => void session.data.price);
 }
 
+const onRefused = (request: ExpressRequest, response: ExpressResponse): void => {
+  response.redirect(303, `/login?to=${encodeURIComponent(request.originalUrl)}`);
+};
+
 export function acceptsExpress(): void {
   for (const express of [express5, express4]) {
     const app = express();
@@ -78,6 +82,12 @@ export function acceptsExpress(): void {
     });
     app.use("/path", (request, response, next) => expressSession(sessions)(request, response, next));
     app.use(express5.Router().use(expressSession(sessions)));
+    // Beside a guard a handler has the types it would have without.
+    app.post("/items/:item", requireLogin(), (request, response) => {
+      const item: string = request.params.item;
+      response.json([item, request.body.count]);
+    });
+    app.use("/items", requireLogin({ sessions, onRefused }), express5.Router().use(requireLogin({ onRefused })));
   }
   const read = (request: ExpressRequest & WithSession<Cart>): unknown[] => [
     request.session.data.items.map((item) => item.length),
