@@ -1,10 +1,16 @@
 /** What apicrud's SessionManager does, without its flaws; docs/coming-from.md names these tests. */
-import { createSessionManager, generateKey, type SessionManager } from "symbolon";
+import { createSessionManager, generateKey, type LoginOptions, type SessionManager } from "symbolon";
+import { oneTimeTokens } from "symbolon/auth/one-time-tokens";
+import { requireLogin, requirePending, withSession } from "symbolon/frameworks/fetch";
 import { memoryStore } from "symbolon/stores/memory";
 import { type ManualClock, manualClock } from "symbolon/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 
 const MINUTE = 60_000;
+
+function requestWith(token: string): Request {
+  return new Request("https://app.example/", { headers: { Cookie: `__Host-sid=${token}` } });
+}
 
 describe("coming from apicrud", () => {
   let clock: ManualClock;
@@ -75,5 +81,69 @@ describe("coming from apicrud", () => {
   it("never adopts a token or a handle chosen by the caller", async () => {
     const options = { userId: "ann", id: "chosen", nonce: "chosen", token: "chosen" };
     await expect(sessions.create(options)).rejects.toMatchObject({ code: "ERR_OPTIONS_INVALID" });
+  });
+
+  it("gives every privilege a lifetime of its own, which no use lengthens", async () => {
+    const lifetimes: readonly (readonly [LoginOptions, number])[] = [
+      [{ roles: ["user"], lifetime: { idle: "2h", absolute: "2h" } }, 120],
+      [{ roles: ["admin"], lifetime: { idle: "15m", absolute: "15m" } }, 15],
+      [{ pending: "new-password" }, 5],
+      [{ pending: "second-factor", lifetime: { idle: "2m", absolute: "2m" } }, 2],
+    ];
+    for (const [options, minutes] of lifetimes) {
+      const { token } = await sessions.create({ userId: "ann", ...options });
+      for (let minute = 1; minute < minutes; minute++) {
+        clock.advance(MINUTE);
+        const session = await sessions.validate(token);
+        expect(await session?.update((data) => void (data.step = minute))).toBe("saved");
+      }
+      clock.advance(MINUTE);
+      expect(await sessions.inspect(token)).toMatchObject({ reason: "expired" });
+    }
+    const tooLong = sessions.create({ userId: "ann", pending: "second-factor", lifetime: { absolute: "6m" } });
+    await expect(tooLong).rejects.toMatchObject({ code: "ERR_OPTIONS_INVALID" });
+  });
+
+  it("keeps a login apart that awaits a one-time password or a new password, until that step is done", async () => {
+    const whoami = withSession(
+      sessions,
+      requireLogin()((_request, session) => new Response(session.userId)),
+    );
+    for (const awaiting of ["second-factor", "new-password"]) {
+      const finish = withSession(
+        sessions,
+        requirePending(awaiting)(async (_request, session) => {
+          await session.login(session.pending?.userId ?? "", { roles: ["user"] });
+          return new Response();
+        }),
+      );
+      const first = await sessions.create();
+      await first.login("ann", { pending: awaiting });
+      const pending = first.takeToken() ?? "";
+      expect(first).toMatchObject({ state: "pending", userId: null, roles: [], pending: { userId: "ann", awaiting } });
+      expect((await whoami(requestWith(pending))).status).toBe(401);
+      const [cookie = ""] = (await finish(requestWith(pending))).headers.getSetCookie();
+      const full = /(s1_[\w-]+)/.exec(cookie)?.[1] ?? "";
+      expect(await (await whoami(requestWith(full))).text()).toBe("ann");
+      // The step cannot be done twice, nor by who is logged in already, nor in place of another.
+      for (const token of [pending, full]) expect((await finish(requestWith(token))).status).toBe(401);
+      const other = await sessions.create({ userId: "ann", pending: "something-else" });
+      expect((await finish(requestWith(other.token))).status).toBe(401);
+    }
+  });
+
+  it("confirms once, with a token that is for one purpose and opens no session", async () => {
+    const tokens = oneTimeTokens(sessions);
+    const options = { userId: "ann", extra: { email: "ann@app.example" }, lifetime: "1h" } as const;
+    const token = await tokens.issue("confirm-email", options);
+    expect(await sessions.validate(token)).toBeNull();
+    expect(await tokens.consume("reset-password", token)).toBeNull();
+    expect(await tokens.peek("confirm-email", token)).toMatchObject({ userId: "ann" });
+    const uses = await Promise.all(Array.from({ length: 10 }, () => tokens.consume("confirm-email", token)));
+    expect(uses.filter((use) => use !== null)).toMatchObject([{ userId: "ann", extra: { email: "ann@app.example" } }]);
+    expect(await tokens.consume("confirm-email", token)).toBeNull();
+    const late = await tokens.issue("confirm-email", options);
+    clock.advance(60 * MINUTE);
+    expect(await tokens.consume("confirm-email", late)).toBeNull();
   });
 });

@@ -1,5 +1,5 @@
 /** What pithos' sessions do, without their flaws; docs/coming-from.md names these tests. */
-import { createSessionManager, generateKey, type SessionManager } from "symbolon";
+import { createSessionManager, generateKey, openSession, type SessionManager } from "symbolon";
 import { withSession } from "symbolon/frameworks/fetch";
 import { memoryStore } from "symbolon/stores/memory";
 import { type ManualClock, manualClock } from "symbolon/testing";
@@ -82,5 +82,69 @@ describe("coming from pithos", () => {
     expect(session?.isModified).toBe(true);
     expect([await session?.save(), await session?.save()]).toEqual(["saved", "unchanged"]);
     expect(session?.isModified).toBe(false);
+  });
+
+  it("resets a session: empty and nobody's at once, and what was stored ends with the response", async () => {
+    const made = await sessions.create({ userId: "ann", data: { note: "old" } });
+    const request = await openSession(sessions, new Headers({ Cookie: `__Host-sid=${made.token}` }));
+    request.session.reset();
+    expect(request.session).toMatchObject({ state: "anonymous", id: null, data: {} });
+    const [cookie] = await request.commit();
+    expect(cookie).toMatch(/^__Host-sid=;/);
+    expect(await sessions.inspect(made.token)).toMatchObject({ reason: "ended", ended: { reason: "reset" } });
+  });
+
+  it("ties a session to an address: that of the login, or the first that is met, and never an unknown one", async () => {
+    const pin = { ip: "exact", onMismatch: "deny", adopt: true } as const;
+    const pinned = createSessionManager({ store, keys, clock, pin, pruneEvery: false });
+    const [home, elsewhere] = [{ ip: "203.0.113.9" }, { ip: "198.51.100.7" }];
+    const atLogin = await pinned.create({ userId: "ann", client: home });
+    const unknownAtLogin = await pinned.create({ userId: "ann" });
+    expect(await pinned.validate(unknownAtLogin.token)).toBeNull();
+    for (const { token } of [atLogin, unknownAtLogin]) {
+      expect((await pinned.validate(token, home))?.userId).toBe("ann");
+      // What was adopted is kept, although nothing else was changed.
+      expect(await pinned.inspect(token, elsewhere)).toEqual({ ok: false, reason: "pin-mismatch" });
+      expect(await pinned.validate(token)).toBeNull();
+      expect((await pinned.validate(token, home))?.userId).toBe("ann");
+    }
+  });
+
+  it("logs in under a new id and key, with extra values, and nothing is left of the session before", async () => {
+    const before = await sessions.create({ data: { note: "of a visitor" } });
+    const session = await sessions.validate(before.token);
+    await session?.login("ann", { stamp: "digest of the password", extra: { method: "password" } });
+    expect(session?.id).not.toBe(before.id);
+    const after = await sessions.validate(session?.takeToken() ?? "");
+    expect([after?.userId, after?.extra, after?.data]).toEqual(["ann", { method: "password" }, {}]);
+    expect(await sessions.inspect(before.token)).toMatchObject({ reason: "ended" });
+  });
+
+  it("keeps the login in which the password was changed, also when it is loaded again, and ends all others", async () => {
+    const [mine, other] = [
+      await sessions.create({ userId: "ann", stamp: "before", data: { note: "mine" } }),
+      await sessions.create({ userId: "ann", stamp: "before" }),
+    ];
+    const session = await sessions.validate(mine.token);
+    expect(await session?.keepLogin("after")).toBe("saved");
+    const loaded = await sessions.validate(session?.takeToken() ?? "");
+    expect(await loaded?.checkStamp("after")).toBe(true);
+    expect(loaded?.data.note).toBe("mine");
+    expect(await sessions.validate(other.token)).toBeNull();
+    expect(await sessions.count({ userId: "ann" })).toBe(1);
+    const visitor = await sessions.create();
+    await expect(visitor.keepLogin("after")).rejects.toMatchObject({ code: "ERR_NOT_ALLOWED" });
+  });
+
+  it("logs out whose check-value is another, cookie and all; nobody's session fits nothing but null", async () => {
+    const made = await sessions.create({ userId: "ann", stamp: "before" });
+    const request = await openSession(sessions, new Headers({ Cookie: `__Host-sid=${made.token}` }));
+    expect(await request.session.checkStamp("before")).toBe(true);
+    expect(await request.session.checkStamp("after")).toBe(false);
+    expect(request.session.userId).toBeNull();
+    expect((await request.commit())[0]).toMatch(/^__Host-sid=;/);
+    expect(await sessions.validate(made.token)).toBeNull();
+    const { session: visitor } = await openSession(sessions, new Headers());
+    expect([await visitor.checkStamp(null), await visitor.checkStamp("after")]).toEqual([true, false]);
   });
 });

@@ -1,10 +1,23 @@
 /** What plantdb's plain SessionManager does, without its flaws; docs/coming-from.md names these tests. */
-import { createSessionManager, generateKey, type SessionManager } from "symbolon";
+import { createSessionManager, generateKey, limitPresets, type Limits, type SessionManager } from "symbolon";
 import { memoryStore } from "symbolon/stores/memory";
 import { type ManualClock, manualClock } from "symbolon/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 
 const HOUR = 3_600_000;
+
+/** A manager that limits how many sessions there may be. */
+function limited(limits: Limits, clock: ManualClock): SessionManager {
+  return createSessionManager({
+    store: memoryStore(),
+    keys: [generateKey()],
+    clock,
+    lifetime: { idle: "1h", absolute: "1h" },
+    limits,
+    ...(limits.onLimit === "reuse" && { seal: "server" }),
+    pruneEvery: false,
+  });
+}
 
 describe("coming from plantdb", () => {
   let clock: ManualClock;
@@ -101,5 +114,90 @@ describe("coming from plantdb", () => {
     const page = await sessions.list({ userId: "ann", current: made.id });
     expect(page.sessions).toMatchObject([{ id: made.id, current: true, device: { name: "Firefox on Linux" } }]);
     expect(JSON.stringify(page)).not.toContain(made.token.slice(3, 20));
+  });
+
+  it("refuses one session more than the limit of all, until one ends or expires", async () => {
+    const few = limited({ total: 2 }, clock);
+    const refused = { code: "ERR_SESSION_LIMIT", limit: "total" };
+    const first = await few.create({ userId: "ann" });
+    await few.create({ userId: "bob" });
+    clock.advance(HOUR / 2);
+    await expect(few.create({ userId: "cid" })).rejects.toMatchObject(refused);
+    expect(await few.revokeToken(first.token)).toBe("ann");
+    const third = await few.create({ userId: "cid" });
+    await expect(few.create({ userId: "ann" })).rejects.toMatchObject(refused);
+    clock.advance(HOUR / 2);
+    // Bob's has expired.
+    await few.create({ userId: "ann" });
+    expect((await few.validate(third.token))?.userId).toBe("cid");
+    expect(await few.count()).toBe(2);
+  });
+
+  it("keeps to the limit however many begin a session at once", async () => {
+    const few = limited({ total: 5 }, clock);
+    const tries = Array.from({ length: 10 }, (_, index) => few.create({ userId: `user-${index}` }));
+    const outcomes = await Promise.allSettled(tries);
+    expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(5);
+    expect(await few.count()).toBe(5);
+  });
+
+  it("lets no user take the places of others, with a limit for each", async () => {
+    const few = limited({ perUser: 2, onLimit: "reject" }, clock);
+    await few.create({ userId: "ann" });
+    await few.create({ userId: "ann" });
+    await expect(few.create({ userId: "ann" })).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT", limit: "perUser" });
+    expect((await few.create({ userId: "bob" })).userId).toBe("bob");
+  });
+
+  it("has one session in all: others are refused while it lives, and it keeps its place when it is refreshed", async () => {
+    const single = limited(limitPresets.onlyOne, clock);
+    const first = await single.create({ userId: "ann" });
+    await expect(single.create({ userId: "bob" })).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT" });
+    await expect(single.create({ userId: "ann" })).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT" });
+    expect((await single.validate(first.token))?.userId).toBe("ann");
+    const second = await single.refresh(first.token);
+    expect((await single.validate(second?.token ?? ""))?.userId).toBe("ann");
+    await single.revokeToken(second?.token ?? "");
+    expect((await single.create({ userId: "bob" })).userId).toBe("bob");
+  });
+
+  it("hands a user the session there is, as plantdb's documentation says", async () => {
+    const same = limited(limitPresets.sameAgain, clock);
+    const first = await same.create({ userId: "ann", data: { n: 1 } });
+    const again = await same.create({ userId: "ann" });
+    expect([again.id, again.token]).toEqual([first.id, first.token]);
+    expect(again.data).toEqual({ n: 1 });
+    expect((await same.create({ userId: "bob" })).id).not.toBe(first.id);
+    expect(await same.count({ userId: "ann" })).toBe(1);
+    clock.advance(HOUR);
+    expect((await same.create({ userId: "ann" })).id).not.toBe(first.id);
+  });
+
+  it("refuses a user who has a session, as plantdb's code does", async () => {
+    const first = limited(limitPresets.firstWins, clock);
+    const { token } = await first.create({ userId: "ann" });
+    await expect(first.create({ userId: "ann" })).rejects.toMatchObject({
+      code: "ERR_SESSION_LIMIT",
+      limit: "perUser",
+    });
+    expect((await first.validate(token))?.userId).toBe("ann");
+    expect((await first.create({ userId: "bob" })).userId).toBe("bob");
+    await first.revokeToken(token);
+    expect((await first.create({ userId: "ann" })).userId).toBe("ann");
+  });
+
+  it("lets a user have any number of sessions, as plantdb's later code does", async () => {
+    const any = limited({ perUser: false }, clock);
+    for (let count = 1; count <= 150; count++) await any.create({ userId: "ann" });
+    expect(await any.count({ userId: "ann" })).toBe(150);
+  });
+
+  it("puts a new session in the place of the user's old one, and can say so to who held that", async () => {
+    const newest = limited(limitPresets.newestWins, clock);
+    const first = await newest.create({ userId: "ann" });
+    const bob = await newest.create({ userId: "bob" });
+    const second = await newest.create({ userId: "ann" });
+    expect(await newest.inspect(first.token)).toMatchObject({ reason: "ended", ended: { reason: "evicted" } });
+    for (const { token } of [second, bob]) expect(await newest.validate(token)).not.toBeNull();
   });
 });

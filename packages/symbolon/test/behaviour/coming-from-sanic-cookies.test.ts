@@ -1,6 +1,6 @@
 /** What sanic-cookies' sessions do, without their flaws; docs/coming-from.md names these tests. */
-import { createSessionManager, generateKey, type SessionManager } from "symbolon";
-import { sessionOf, withSession } from "symbolon/frameworks/fetch";
+import { createSessionManager, generateKey, type LoginOptions, openSession, type SessionManager } from "symbolon";
+import { requireLogin, sessionOf, withSession } from "symbolon/frameworks/fetch";
 import { memoryStore } from "symbolon/stores/memory";
 import { mirrored } from "symbolon/stores/mirrored";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -16,8 +16,16 @@ function requestWith(cookie: string | null): Request {
   return new Request(URL_OF_APP, cookie === null ? {} : { headers: { Cookie: cookie } });
 }
 
+function tokenOf(cookie: string | null): string {
+  return cookie?.split("=")[1] ?? "";
+}
+
 function cookieFrom(response: Response): string | null {
   return response.headers.getSetCookie()[0]?.split(";")[0] ?? null;
+}
+
+function sendToLogin(request: Request): Response {
+  return Response.redirect(new URL("/login", request.url), 303);
 }
 
 describe("coming from sanic-cookies", () => {
@@ -137,5 +145,78 @@ describe("coming from sanic-cookies", () => {
     });
     await Promise.all(tasks);
     expect((await sessions.validate(made.token))?.data.n).toBe(30);
+  });
+
+  it("logs in under a new session and a new token; the old one is dead, and its data dropped unless it is named", async () => {
+    const before = await sessions.create({ data: { n: 1, cart: { items: ["tea"] } } });
+    const login = withSession(sessions, async (_request, session) => {
+      await session.login("ann", { carry: ["cart"] });
+      return new Response();
+    });
+    const token = tokenOf(cookieFrom(await login(requestWith(`__Host-sid=${before.token}`))));
+    expect(token).not.toBe(before.token);
+    expect(await sessions.validate(before.token)).toBeNull();
+    const after = await sessions.validate(token);
+    expect([after?.userId, after?.id === before.id]).toEqual(["ann", false]);
+    expect(after?.data).toEqual({ cart: { items: ["tea"] } });
+    const { session } = await openSession(sessions, new Headers());
+    for (const nobody of ["", null, undefined, 0, false]) {
+      await expect(session.login(nobody as string)).rejects.toMatchObject({ code: "ERR_OPTIONS_INVALID" });
+    }
+  });
+
+  it("logs in for a duration of its own, and with a cookie that outlives the browser only where that is asked for", async () => {
+    const cookieOfLogin = async (options: LoginOptions): Promise<string> => {
+      const login = withSession(sessions, async (_request, session) => {
+        await session.login("ann", options);
+        return new Response();
+      });
+      return (await login(requestWith(null))).headers.getSetCookie()[0] ?? "";
+    };
+    expect(await cookieOfLogin({})).not.toContain("Max-Age");
+    expect(await cookieOfLogin({ remember: true })).toContain("Max-Age=1209600");
+    const short = await cookieOfLogin({ remember: true, lifetime: { absolute: "10m" } });
+    expect(short).toContain("Max-Age=600");
+    // The server ends it then, too.
+    const session = await sessions.validate(tokenOf(short.split(";")[0] ?? ""));
+    expect((session?.expiresAt ?? 0) - (session?.createdAt ?? 0)).toBe(600_000);
+  });
+
+  it("logs out users only, where a visitor is to keep what there is", async () => {
+    const logout = withSession(sessions, async (_request, session) => {
+      if (session.userId !== null) await session.logout();
+      return new Response();
+    });
+    const visitor = await sessions.create({ data: { n: 1 } });
+    const user = await sessions.create({ userId: "ann" });
+    for (const { token } of [visitor, user]) await logout(requestWith(`__Host-sid=${token}`));
+    expect((await sessions.validate(visitor.token))?.data.n).toBe(1);
+    expect(await sessions.validate(user.token)).toBeNull();
+  });
+
+  it("lets in who is logged in and nobody else, with an answer of one's own, and OPTIONS always", async () => {
+    const plain = withSession(
+      sessions,
+      requireLogin()((_request, session) => new Response(session.userId)),
+    );
+    const custom = withSession(
+      sessions,
+      requireLogin({ onRefused: sendToLogin })(async (_request, session) => new Response(session.userId)),
+    );
+    const user = await sessions.create({ userId: "ann" });
+    const visitor = await sessions.create({ data: { n: 1 } });
+    const pending = await sessions.create({ userId: "ann", pending: "second-factor" });
+    for (const handler of [plain, custom]) {
+      const seen = await handler(requestWith(`__Host-sid=${user.token}`));
+      expect([seen.status, await seen.text()]).toEqual([200, "ann"]);
+      expect((await handler(new Request(URL_OF_APP, { method: "OPTIONS" }))).status).toBe(200);
+    }
+    await sessions.revokeToken(user.token);
+    const refused = [null, ...[user, visitor, pending].map(({ token }) => `__Host-sid=${token}`)];
+    for (const cookie of refused) {
+      expect((await plain(requestWith(cookie))).status).toBe(401);
+      const answer = await custom(requestWith(cookie));
+      expect([answer.status, answer.headers.get("Location")]).toEqual([303, `${URL_OF_APP}login`]);
+    }
   });
 });
