@@ -151,10 +151,19 @@ function guardedBy<Request extends GuardedRequest, Response extends NodeResponse
   };
   return (request, response, next) => {
     if (request.method === "OPTIONS") return next();
-    judge(request, response).then((passes) => {
-      if (passes) next();
-    }, next);
+    judge(request, response).then(
+      (passes) => {
+        if (passes) next();
+      },
+      (thrown: unknown) => next(failureOf(thrown)),
+    );
   };
+}
+
+/** What `next` takes for a failure, whatever was thrown: by nothing, and by these words, it lets pass. */
+function failureOf(thrown: unknown): unknown {
+  const wouldPass = !thrown || thrown === "route" || thrown === "router";
+  return wouldPass ? new Error("A guard failed.", { cause: thrown }) : thrown;
 }
 
 function formTokenOf(body: unknown): unknown {

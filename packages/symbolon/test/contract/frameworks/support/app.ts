@@ -1,5 +1,6 @@
 /** What the binding contract knows of a framework: one small application, told in neutral words. */
-import type { Session, SessionManager } from "symbolon";
+import type { Duration, Session, SessionManager } from "symbolon";
+import type { GuardRefusal, StampOf } from "symbolon/auth/guards";
 import type { Asking, Question } from "./client.ts";
 
 /** A body sent bit by bit. */
@@ -28,6 +29,22 @@ export interface Exchange {
 /** The application: called for every request. */
 export type Handler = (exchange: Exchange) => void | Promise<void>;
 
+/** The guards that every binding has. */
+export interface GuardMakers<Options, Guard> {
+  requireLogin(options?: Options): Guard;
+  requireRole(roles: string | readonly string[], options?: Options): Guard;
+  requireFresh(age: Duration, options?: Options): Guard;
+  requireStamp(stampOf: StampOf, options?: Options): Guard;
+  requirePending(awaiting: string, options?: Options): Guard;
+}
+
+/** What stands before the handler. */
+export interface Guarding {
+  readonly choose: <Options, Guard>(makers: GuardMakers<Options, Guard>, options: Options) => Guard;
+  /** Answers instead of the guard. */
+  readonly onRefused?: (refusal: GuardRefusal, exchange: Pick<Exchange, "request" | "respond">) => void | Promise<void>;
+}
+
 /** An application that is being served. */
 export interface Served {
   /** Sends a request; `https` is what a trusted proxy would say, unless told otherwise. */
@@ -40,6 +57,13 @@ export interface Served {
 /** A framework with our binding in it. */
 export interface Target {
   readonly name: string;
-  /** Serves the handler behind the bindings of all managers, the first one outermost. */
-  serve(managers: readonly [SessionManager, ...SessionManager[]], handler: Handler): Promise<Served>;
+  /**
+   * Serves the handler behind the bindings of all managers, the first one outermost. A guard stands right before the
+   * handler, and looks at the session of the innermost.
+   */
+  serve(
+    managers: readonly [SessionManager, ...SessionManager[]],
+    handler: Handler,
+    guarding?: Guarding,
+  ): Promise<Served>;
 }

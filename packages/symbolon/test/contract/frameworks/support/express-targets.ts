@@ -1,8 +1,9 @@
 /** The contract's application on Express 4 and 5. */
 import express5, { type Express, type NextFunction, type Request, type Response } from "express";
 import express4 from "express4";
-import { expressSession, sessionOf } from "symbolon/frameworks/express";
-import type { Exchange, Target } from "./app.ts";
+import type { SessionManager } from "symbolon";
+import * as binding from "symbolon/frameworks/express";
+import type { Exchange, GuardMakers, Guarding, Target } from "./app.ts";
 import type { Listener } from "./node-targets.ts";
 import { respondVia, serveHttp1 } from "./node-targets.ts";
 
@@ -31,20 +32,40 @@ export function catching(
   };
 }
 
+const GUARDS: GuardMakers<
+  binding.GuardOptions<Request, Response>,
+  binding.GuardMiddleware<Request, Response>
+> = binding;
+
+/** A guard as middleware; where there are several managers, it has to be told whose session to look at. */
+function guardOf(
+  { choose, onRefused }: Guarding,
+  managers: readonly SessionManager[],
+): binding.GuardMiddleware<Request, Response> {
+  const innermost = managers.length > 1 ? managers.at(-1) : undefined;
+  return choose(GUARDS, {
+    ...(innermost !== undefined && { sessions: innermost }),
+    ...(onRefused !== undefined && {
+      onRefused: (request, response, refusal) => onRefused(refusal, { request, respond: respondVia(response) }),
+    }),
+  });
+}
+
 function expressTarget(name: string, make: MakeExpress, adopt: (handler: typeof catching) => typeof catching): Target {
   return {
     name,
-    serve(managers, handler) {
+    serve(managers, handler, guarding) {
       const app = make();
       const reported: unknown[] = [];
-      for (const sessions of managers) app.use(expressSession(sessions));
+      for (const sessions of managers) app.use(binding.expressSession(sessions));
+      if (guarding !== undefined) app.use(guardOf(guarding, managers));
       app.use(
         adopt(catching)((request, response) => {
           const exchange: Exchange = {
             request,
             path: request.url,
             get session() {
-              return sessionOf(request, managers[0]);
+              return binding.sessionOf(request, managers[0]);
             },
             respond: respondVia(response),
           };

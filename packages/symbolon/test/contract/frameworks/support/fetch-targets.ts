@@ -1,8 +1,8 @@
 /** The contract's application on a Fetch handler: called directly, and behind a small adapter to sockets. */
 import type http from "node:http";
 import type { SessionManager } from "symbolon";
-import { sessionOf, withSession } from "symbolon/frameworks/fetch";
-import type { Exchange, Handler, Respond, Served, Target } from "./app.ts";
+import * as binding from "symbolon/frameworks/fetch";
+import type { Exchange, GuardMakers, Guarding, Handler, Respond, Served, Target } from "./app.ts";
 import { type Asking, collect, deferred, type Question } from "./client.ts";
 import { type AnyRequest, type AnyResponse, serveHttp1 } from "./node-targets.ts";
 
@@ -42,7 +42,7 @@ async function answerOf(handler: Handler, request: Request, sessions: SessionMan
     request,
     path: new URL(request.url).pathname + new URL(request.url).search,
     get session() {
-      return sessionOf(request, sessions);
+      return binding.sessionOf(request, sessions);
     },
     respond,
   };
@@ -65,15 +65,29 @@ function roomKeeper(): { open(): void; wait(): Promise<void> } {
   };
 }
 
-function fetchHandler(managers: readonly SessionManager[], handler: Handler): FetchHandler {
-  const [first] = managers;
-  if (first === undefined) throw new Error("Pass a manager.");
-  let wrapped: FetchHandler = (request) => answerOf(handler, request, first);
-  for (const sessions of managers.toReversed()) {
-    const inner = wrapped;
-    wrapped = withSession(sessions, (request) => inner(request));
-  }
-  return wrapped;
+type SessionHandler = binding.FetchHandler<Record<string, unknown>, []>;
+
+const GUARDS: GuardMakers<binding.GuardOptions, binding.HandlerGuard> = binding;
+
+/** Puts a guard before a handler. */
+function guarded(handler: SessionHandler, { choose, onRefused }: Guarding, sessions: SessionManager): SessionHandler {
+  const options: binding.GuardOptions =
+    onRefused === undefined
+      ? {}
+      : { onRefused: (request, refusal) => answerOf((exchange) => onRefused(refusal, exchange), request, sessions) };
+  return choose(GUARDS, options)(handler);
+}
+
+function fetchHandler(
+  managers: readonly [SessionManager, ...SessionManager[]],
+  handler: Handler,
+  guarding?: Guarding,
+): FetchHandler {
+  const [outermost, ...others] = managers;
+  const answer: SessionHandler = (request) => answerOf(handler, request, outermost);
+  let inner = guarding === undefined ? answer : guarded(answer, guarding, outermost);
+  for (const sessions of others.toReversed()) inner = binding.withSession(sessions, inner);
+  return binding.withSession(outermost, inner);
 }
 
 /** Asks a Fetch handler without a socket. */
@@ -155,13 +169,13 @@ async function send(answer: Response, response: AnyResponse): Promise<void> {
 
 export const fetchOverSockets: Target = {
   name: "Fetch on node:http",
-  serve: (managers, handler) => serveFetch(fetchHandler(managers, handler)),
+  serve: (managers, handler, guarding) => serveFetch(fetchHandler(managers, handler, guarding)),
 };
 
 export const fetchDirectly: Target = {
   name: "Fetch",
-  async serve(managers, handler) {
-    const wrapped = fetchHandler(managers, handler);
+  async serve(managers, handler, guarding) {
+    const wrapped = fetchHandler(managers, handler, guarding);
     return { ask: (question) => askDirectly(wrapped, question), reported: [], async close() {} };
   },
 };

@@ -2,15 +2,16 @@
 import http from "node:http";
 import http2 from "node:http2";
 import type { Duplex } from "node:stream";
-import type { SessionManager } from "symbolon";
-import { sessionOf, withSession } from "symbolon/frameworks/node";
-import type { BodyStream, Handler, Respond, Served, Target } from "./app.ts";
+import type { Session, SessionManager } from "symbolon";
+import * as binding from "symbolon/frameworks/node";
+import type { BodyStream, GuardMakers, Guarding, Handler, Respond, Served, Target } from "./app.ts";
 import { askHttp1, askHttp2, closeServer, listen } from "./client.ts";
 
 /** What is common to the responses of both. */
 export type AnyResponse = http.ServerResponse | http2.Http2ServerResponse;
 export type AnyRequest = http.IncomingMessage | http2.Http2ServerRequest;
 export type Listener = (request: AnyRequest, response: AnyResponse) => void;
+export type NodeHandler = (request: AnyRequest, response: AnyResponse, session: Session) => void | Promise<void>;
 
 /** Serves a listener over HTTP/1.1. */
 export async function serveHttp1(listener: Listener, reported: readonly unknown[] = []): Promise<Served> {
@@ -48,18 +49,31 @@ export async function serveHttp2(listener: Listener, reported: readonly unknown[
 
 /** The listener of one or several managers around a handler, the first one outermost. */
 export function nodeListener(
-  managers: readonly SessionManager[],
-  handler: (request: AnyRequest, response: AnyResponse) => void | Promise<void>,
+  managers: readonly [SessionManager, ...SessionManager[]],
+  handler: NodeHandler,
   onError: (error: unknown) => void,
 ): Listener {
-  let listener = handler;
-  for (const sessions of managers.toReversed()) {
-    const inner = listener;
-    listener = withSession(sessions, (request: AnyRequest, response: AnyResponse) => inner(request, response), {
-      onError,
-    });
-  }
+  const [outermost, ...others] = managers;
+  let inner = handler;
+  for (const sessions of others.toReversed()) inner = binding.withSession(sessions, inner, { onError });
+  const listener = binding.withSession(outermost, inner, { onError });
   return (request, response) => void listener(request, response);
+}
+
+const GUARDS: GuardMakers<
+  binding.GuardOptions<AnyRequest, AnyResponse>,
+  binding.HandlerGuard<AnyRequest, AnyResponse>
+> = binding;
+
+/** Puts a guard before a handler. */
+function guarded(handler: NodeHandler, { choose, onRefused }: Guarding): NodeHandler {
+  const options: binding.GuardOptions<AnyRequest, AnyResponse> =
+    onRefused === undefined
+      ? {}
+      : {
+          onRefused: (request, response, refusal) => onRefused(refusal, { request, respond: respondVia(response) }),
+        };
+  return choose(GUARDS, options)(handler);
 }
 
 export function respondVia(response: AnyResponse): Respond {
@@ -100,20 +114,19 @@ function bodyOf(response: AnyResponse): BodyStream {
 function nodeTarget(name: string, serveOver: typeof serveHttp1): Target {
   return {
     name,
-    serve(managers, handler: Handler) {
+    serve(managers, handler: Handler, guarding) {
       const reported: unknown[] = [];
-      const listener = nodeListener(
-        managers,
-        (request, response) =>
-          handler({
-            request,
-            path: request.url ?? "",
-            get session() {
-              return sessionOf(request, managers[0]);
-            },
-            respond: respondVia(response),
-          }),
-        (error) => reported.push(error),
+      const answer: NodeHandler = (request, response) =>
+        handler({
+          request,
+          path: request.url ?? "",
+          get session() {
+            return binding.sessionOf(request, managers[0]);
+          },
+          respond: respondVia(response),
+        });
+      const listener = nodeListener(managers, guarding === undefined ? answer : guarded(answer, guarding), (error) =>
+        reported.push(error),
       );
       return serveOver(listener, reported);
     },

@@ -4,7 +4,7 @@ import { memoryStore } from "symbolon/stores/memory";
 import { type FaultyStore, faultyStore } from "symbolon/testing";
 import { CookieJar } from "tough-cookie";
 import { onTestFinished } from "vitest";
-import type { Handler, Served, Target } from "./app.ts";
+import type { Guarding, Handler, Served, Target } from "./app.ts";
 import { type Answer, type Asking, type Deferred, deferred, type Question } from "./client.ts";
 
 export const COOKIE = "__Host-sid";
@@ -60,9 +60,10 @@ export async function serve(
   target: Target,
   behind: Backstage | readonly [Backstage, ...Backstage[]],
   handler: Handler,
+  guarding?: Guarding,
 ): Promise<Served> {
   const [first, ...others] = [behind].flat() as [Backstage, ...Backstage[]];
-  const served = await target.serve([first.sessions, ...others.map(({ sessions }) => sessions)], handler);
+  const served = await target.serve([first.sessions, ...others.map(({ sessions }) => sessions)], handler, guarding);
   onTestFinished(() => served.close());
   return served;
 }
