@@ -45,8 +45,8 @@ export function resolveLimits(limits: Limits | undefined, store: Store, seal: "s
     return canAdmit(store) ? { perOwner: PER_USER, total: null, onLimit: "evict-oldest" } : null;
   }
   refuseUnknown(limits, ["perUser", "total", "onLimit"], "limits.");
-  const perOwner =
-    limits.perUser === false ? null : wholeNumber(limits.perUser ?? PER_USER, 1, 1_000_000, "limits.perUser");
+  const { perUser = PER_USER } = limits;
+  const perOwner = perUser === false ? null : wholeNumber(perUser, 1, 1_000_000, "limits.perUser");
   const total = limits.total === undefined ? null : wholeNumber(limits.total, 1, 1_000_000_000, "limits.total");
   const onLimit = oneOf(limits.onLimit, ["evict-oldest", "evict-idle", "reject", "reuse"], "limits.onLimit");
   if (onLimit === "reuse" && (seal !== "server" || perOwner === null)) {
