@@ -14,7 +14,7 @@ export const STYLE = `
   }
 }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 1.0625rem/1.55 system-ui, sans-serif; }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 1.0625rem/1.55 system-ui, sans-serif; overflow-wrap: anywhere; }
 header, main, footer { max-width: 44rem; margin: 0 auto; padding: 0 1.25rem; }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: center; padding-block: 1.25rem; }
 .brand { display: flex; gap: .6rem; align-items: center; margin-inline-end: auto; font-weight: 650; }
@@ -33,12 +33,12 @@ footer { padding-block: 2rem 3rem; color: var(--soft); font-size: .9375rem; }
 .row p { margin: 0; }
 .card .row { justify-content: start; margin-top: 1.25rem; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: .5rem 0 1rem; text-wrap: balance; }
-h2 { font-size: 1.125rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.125rem; margin: 0 0 .75rem; }
 .tag { border: 1px solid currentColor; border-radius: 1rem; padding: .1rem .6rem; margin-inline-start: .35rem; color: var(--accent); font-size: .8125rem; white-space: nowrap; }
 .count { margin: 0; font-size: 2.75rem; line-height: 1.1; font-weight: 700; font-variant-numeric: tabular-nums; color: var(--accent); }
 .count + p { margin: .1rem 0 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .4rem 1.25rem; margin: 1rem 0 0; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+dt { color: var(--soft); } dd { margin: 0; }
 code { font: .9375em ui-monospace, monospace; }
 .notice, .ended, .problems { border-inline-start: .25rem solid; padding: .75rem 1rem; border-radius: .25rem; margin-block: 0 1.25rem; }
 .notice { background: var(--notice); border-color: var(--accent); }
@@ -49,7 +49,7 @@ code { font: .9375em ui-monospace, monospace; }
 .problem, .hint { margin: 0 0 .35rem; font-size: .9375rem; }
 form { margin: 0; }
 .card dl + form { margin-top: 1.25rem; }
-label { display: block; font-weight: 600; margin-bottom: .35rem; overflow-wrap: anywhere; }
+label { display: block; font-weight: 600; margin-bottom: .35rem; }
 .field { margin-bottom: 1.1rem; }
 .check { display: flex; gap: .6rem; align-items: start; margin-bottom: 1.25rem; }
 .check label { font-weight: 400; margin: 0; }
@@ -61,7 +61,7 @@ button { border: 1px solid var(--accent); background: var(--accent); color: var(
 button.quiet { background: transparent; color: var(--danger); border-color: currentColor; }
 :focus-visible, .problems:focus { outline: .1875rem solid var(--accent); outline-offset: .125rem; }
 .list { list-style: none; margin: 1.25rem 0 0; padding: 0; }
-.list li { border-top: 1px solid var(--line); padding: .65rem 0; overflow-wrap: anywhere; }
+.list li { border-top: 1px solid var(--line); padding: .65rem 0; }
 .list li:last-child { padding-bottom: 0; }
 .list time { display: block; color: var(--soft); font-size: .875rem; }
 .soft { color: var(--soft); }

@@ -4,7 +4,7 @@ import { Html, html } from "../html.ts";
 import type { User } from "../users.ts";
 import { buttonForm, field, form } from "./form.ts";
 import { type Link, page } from "./layout.ts";
-import { newPassword, presentPassword } from "./login.ts";
+import { knownName, newPassword, presentPassword } from "./login.ts";
 import { time } from "./time.ts";
 
 /** The pages a user has. */
@@ -34,7 +34,7 @@ export function accountPage(user: User, frame: Frame): Html {
 }
 
 export function passwordPage(user: User, frame: Frame): Html {
-  const fields = html`${field(frame, presentPassword("present", "Present password"))}
+  const fields = html`${knownName(user.name)} ${field(frame, presentPassword("present", "Present password"))}
     ${field(frame, newPassword("next", "New password"))} <button>Change password</button>`;
   const body = html`<p>All your other devices are signed out. This one stays logged in.</p>
     <div class="card">${form(frame, "/account/password", fields)}</div>`;

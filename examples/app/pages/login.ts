@@ -20,6 +20,12 @@ export function newPassword(name: string, label: string): Field {
   return { name, label, type: "password", autocomplete: "new-password", hint, least, most };
 }
 
+/** The name in a form that asks for a password only: password managers fill in by it. */
+export function knownName(userName: string): Html {
+  const silent = html`readonly tabindex="-1" aria-hidden="true"`;
+  return html`<input class="unseen" name="name" value="${userName}" autocomplete="username" ${silent} />`;
+}
+
 /** `back` is where the visitor was going. */
 export function loginPage(frame: Frame, back: string): Html {
   const fields = html`${hidden("return", back)} ${field(frame, NAME)}
@@ -40,17 +46,7 @@ export function signupPage(frame: Frame, back: string): Html {
 
 /** Asks a user who is logged in for the password again. */
 export function confirmPage(frame: Frame, userName: string, back: string): Html {
-  // The name is for password managers: they fill in by it.
-  const fields = html`${hidden("return", back)}
-    <input
-      class="unseen"
-      name="name"
-      value="${userName}"
-      autocomplete="username"
-      readonly
-      tabindex="-1"
-      aria-hidden="true"
-    />
+  const fields = html`${hidden("return", back)} ${knownName(userName)}
     ${field(frame, presentPassword("password", "Password"))} <button>Go on</button>`;
   const body = html`<p>What you are about to do needs the password of <strong>${userName}</strong> once more.</p>
     <div class="card">${form(frame, "/confirm", fields)}</div>

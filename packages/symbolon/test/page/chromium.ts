@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { promisify } from "node:util";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium } from "playwright-core";
 
 /** Where a browser is, or why there is none. */
 export type ChromiumSearch = { readonly path: string } | { readonly missing: string };
@@ -23,20 +23,24 @@ export async function findChromium(): Promise<ChromiumSearch> {
   return { missing };
 }
 
+const QUIET = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
 /** Starts the browser, without the connections it makes of its own accord. */
 export function launchChromium(path: string): Promise<Browser> {
-  return chromium.launch({
-    executablePath: path,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  return chromium.launch({ executablePath: path, args: QUIET });
+}
+
+/** Starts the browser with a profile that is kept in this folder. Closing the profile ends the browser. */
+export function launchProfile(path: string, folder: string, options: BrowserContextOptions): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(folder, { executablePath: path, args: QUIET, ...options });
 }
 
 /** Answers why it could not be installed, or null. */

@@ -5,7 +5,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { freePort, type RunningApp, startApp } from "./app-process.ts";
 import { findChromium, launchChromium } from "./chromium.ts";
-import { Visitors } from "./visitors.ts";
+import { follow, press, Visitors } from "./visitors.ts";
 
 const search = await findChromium();
 const path = "path" in search ? search.path : "";
@@ -23,7 +23,7 @@ async function visitsOf(page: Page): Promise<number> {
 
 async function addNote(page: Page, text: string): Promise<void> {
   await page.getByLabel("New note").fill(text);
-  await page.getByRole("button", { name: "Add note" }).click();
+  await press(page, "Add note");
   await page.getByRole("listitem").filter({ hasText: text }).waitFor();
 }
 
@@ -137,7 +137,7 @@ describe.skipIf("missing" in search)("missing" in search ? `${title} (skipped: $
     const page = await openTab(context);
     await addNote(page, "private");
     const cookie = await sessionCookieOf(context);
-    await page.getByRole("button", { name: "End session" }).click();
+    await press(page, "End session");
     await page.getByRole("heading", { name: "Session ended" }).waitFor();
     expect(await context.cookies()).toEqual([]);
 
@@ -149,7 +149,7 @@ describe.skipIf("missing" in search)("missing" in search ? `${title} (skipped: $
     expect(await stolen.getByRole("status").textContent()).toContain("is over");
     expect((await sessionCookieOf(thief)).value).not.toBe(cookie.value);
 
-    await page.getByRole("link", { name: "Begin a new session" }).click();
+    await follow(page, "Begin a new session");
     expect(await visitsOf(page)).toBe(1);
     expect(await notesOn(page)).toEqual([]);
   });
@@ -174,12 +174,12 @@ describe.skipIf("missing" in search)("missing" in search ? `${title} (skipped: $
   test("explains a note it does not take, and keeps what was typed", async () => {
     const page = await openTab(await visitors.newVisitor());
     await page.getByLabel("New note").fill("   ");
-    await page.getByRole("button", { name: "Add note" }).click();
+    await press(page, "Add note");
     expect(await page.getByRole("alert").getByRole("link").textContent()).toBe("Write something first.");
     expect(await page.title()).toBe("Problem: Your session · Symbolon example");
     await page.getByLabel("New note").evaluate((input) => input.removeAttribute("maxlength"));
     await page.getByLabel("New note").fill("long ".repeat(60));
-    await page.getByRole("button", { name: "Add note" }).click();
+    await press(page, "Add note");
     expect(await page.getByRole("alert").textContent()).toContain("at most 280 characters");
     expect(await page.getByLabel("New note").inputValue()).toContain("long long");
     await page.reload();
@@ -211,7 +211,7 @@ describe.skipIf("missing" in search)("missing" in search ? `${title} (skipped: $
     await addNote(page, "no script");
     await page.reload();
     expect(await visitsOf(page)).toBe(3);
-    await page.getByRole("button", { name: "End session" }).click();
+    await press(page, "End session");
     await page.getByRole("heading", { name: "Session ended" }).waitFor();
   });
 

@@ -1,5 +1,5 @@
 /** Visitors of the example application: browser profiles of their own, watched for complaints. */
-import type { Browser, BrowserContext, BrowserContextOptions } from "playwright-core";
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { expect } from "vitest";
 
 /** Opens profiles for one test, and closes them after it. */
@@ -54,4 +54,21 @@ export class Visitors {
     this.#expected = null;
     expect(complaints).toEqual([]);
   }
+}
+
+/** Presses a button that sends a form, and waits for the page this leads to. */
+export async function press(page: Page, name: string | RegExp): Promise<void> {
+  await arrive(page, () => page.getByRole("button", { name }).click());
+}
+
+/** Follows a link to another page. */
+export async function follow(page: Page, name: string): Promise<void> {
+  await arrive(page, () => page.getByRole("link", { name }).click());
+}
+
+/** Waits for the next page to be there, with its pictures: what is looked up before could still be on the last one. */
+export async function arrive(page: Page, leave: () => Promise<void>): Promise<void> {
+  const loaded = page.waitForEvent("load");
+  await leave();
+  await loaded;
 }
