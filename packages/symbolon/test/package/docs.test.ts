@@ -6,7 +6,14 @@ import { describe, expect, it } from "vitest";
 import { ROOT, runTool } from "./workspace.ts";
 
 const root = fileURLToPath(ROOT);
-const pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].concat(
+const pages = [
+  "packages/symbolon/README.md",
+  "README.md",
+  "ARCHITECTURE.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  "CHANGELOG.md",
+].concat(
   readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".md"))
     .map((file) => join("docs", file)),
