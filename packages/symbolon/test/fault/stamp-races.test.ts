@@ -26,7 +26,7 @@ const USER = "user-1";
 const MINUTE = 60_000;
 
 /** More calls than either request makes: what is left over when one is done goes to the other. */
-const ORDERS = everyOrder(6, 5);
+const ORDERS = everyOrder(6, 3);
 
 const CLAIMS = { roles: ["editor"], extra: { method: "password" }, tenant: "t1", device: { name: "Phone" } };
 const DATA = { cart: ["tea"], n: 1 };
@@ -79,8 +79,8 @@ describe.each(Object.keys(stores))("keepLogin against another request of the ses
       ends[after.id === made.id ? "sameSession" : "newSession"]++;
     }
     // Both ways to stay logged in were met.
-    expect(ends.sameSession).toBeGreaterThan(50);
-    expect(ends.newSession).toBeGreaterThan(50);
+    expect(ends.sameSession).toBeGreaterThan(20);
+    expect(ends.newSession).toBeGreaterThan(20);
   });
 
   it("that logs out: the logout wins, in every order of their store calls", async () => {
@@ -213,10 +213,56 @@ describe("keepLogin, when another request saw the new credentials first and ende
     expect(await sessions.count({ userId: USER })).toBe(1);
   });
 
-  it("does not count it twice against a limit", async () => {
-    const { sessions, keeper } = await endedFirst({ limits: { perUser: 1, onLimit: "reject" } });
+  it("does not count it twice against a limit, in any order of the two requests' store calls", async () => {
+    const store = memoryStore();
+    for (const order of ORDERS) {
+      const label = order.join("");
+      const limits = { perUser: 1, onLimit: "reject" } as const;
+      const stage = stageOn([store, store], { namespace: `l${label}`, limits });
+      const { token } = await stage.elsewhere.create({ userId: USER, stamp: "v1" });
+      const [keeper, checker] = [await opened(stage.processes[0], token), await opened(stage.processes[1], token)];
+      const works = [() => keeper.keepLogin("v2"), () => checker.checkStamp("v2")] as const;
+      expect(await play(stage, order, works), label).toEqual(["saved", false]);
+      expect(await found(stage.elsewhere, taken(keeper)), label).toBe("authenticated: user-1");
+    }
+  });
+
+  it("does not let it live longer, neither unused nor in all", async () => {
+    for (const lifetime of [{ idle: "10m", absolute: "30m" } as const, { idle: "2h", absolute: "2h" } as const]) {
+      const { sessions, clock, keeper } = await endedFirst({ lifetime });
+      const { createdAt } = keeper;
+      clock.advance(5 * MINUTE);
+      expect(await keeper.keepLogin("v2")).toBe("saved");
+      const session = await opened(sessions, taken(keeper));
+      const end = (createdAt ?? 0) + (lifetime.absolute === "30m" ? 30 : 120) * MINUTE;
+      for (let now = clock.now(); now < end; now = clock.now()) {
+        expect(session.expiresAt).toBe(Math.min(end, now + (lifetime.idle === "10m" ? 10 : 120) * MINUTE));
+        clock.advance(5 * MINUTE);
+        expect(await session.update((data) => void (data["at"] = clock.now()))).toBe(
+          now + 5 * MINUTE < end ? "saved" : "gone",
+        );
+      }
+    }
+  });
+
+  it("loses nothing that others had saved in it", async () => {
+    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const { token } = await sessions.create({ userId: USER, stamp: "v1", data: DATA });
+    const [keeper, other, checker] = [
+      await opened(sessions, token),
+      await opened(sessions, token),
+      await opened(sessions, token),
+    ];
+    keeper.data["mine"] = true;
+    other.data["theirs"] = true;
+    await other.save();
+    // It knows the newest version now, and has yet to look at its data.
+    await keeper.setExtra({ step: 2 });
+    expect(await checker.checkStamp("v2")).toBe(false);
     expect(await keeper.keepLogin("v2")).toBe("saved");
-    expect(await found(sessions, taken(keeper))).toBe("authenticated: user-1");
+    expect(await keeper.save()).toBe("saved");
+    const after = await opened(sessions, taken(keeper));
+    expect([after.data, after.extra]).toEqual([{ ...DATA, mine: true, theirs: true }, { step: 2 }]);
   });
 
   it("keeps it ended where it would have expired meanwhile", async () => {
