@@ -59,10 +59,10 @@ export async function beginSession(engine: Engine, beginning: Beginning): Promis
   const isCounted = isLogin && engine.options.limits !== null;
   const begun = isCounted ? await admit(engine, first, replacing) : await insert(engine, first);
   if (begun !== first) return { snapshot: begun, token: respell(engine, begun) };
-  if (kind !== "o1") engine.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
   // Where sessions are counted, one of the same user has ended in that very step.
   const hasEnded = isCounted && replacing?.record.owner === first.record.owner;
   if (replacing !== null && !hasEnded) await endReplaced(engine, replacing, first);
+  if (kind !== "o1") engine.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
   if (first.envelope.state === "authenticated") reportLogin(engine, first.envelope, replacing);
   return { snapshot: first, token: token.text };
 }

@@ -1,26 +1,13 @@
 /** Keys, tokens and data are in no error, event, log line, inspection or serialisation. */
-import { inspect } from "node:util";
 import * as symbolon from "symbolon";
 import { createSessionManager, generateKey, type SessionManager, tokenPattern } from "symbolon";
 import { memoryStore } from "symbolon/stores/memory";
 import { faultyStore, manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
+import { expectSilent as expectNothing, shown } from "../support/spellings.ts";
 import { intercept } from "../support/stores.ts";
 
 const SECRET = "the-data-of-the-session";
-
-/** All the ways in which something ends up in a log. */
-function shown(value: unknown): string {
-  const options = { depth: Infinity, showHidden: true, getters: false, showProxy: true } as const;
-  const parts = [inspect(value, options), inspect(value), String(value)];
-  if (value instanceof Error) parts.push(value.stack ?? "", value.message, inspect(value.cause, options));
-  try {
-    parts.push(JSON.stringify(value, (_, held: unknown) => (typeof held === "bigint" ? String(held) : held)) ?? "");
-  } catch {
-    // What cannot be serialised is not logged that way.
-  }
-  return parts.join("\n");
-}
 
 interface Listened {
   readonly heard: { readonly type: string }[];
@@ -33,15 +20,8 @@ function listen(sessions: SessionManager): Listened {
   return { heard, types: () => heard.splice(0).map(({ type }) => type) };
 }
 
-/** The ways in which a secret may be spelled. A token also holds the public handle, which may be shown. */
-function spellings(secret: string): string[] {
-  const bytes = Buffer.from(secret.replace(/^s1_/, ""), "base64url");
-  const hidden = secret.startsWith("s1_") ? bytes.subarray(21, 53) : bytes;
-  return [secret.slice(0, 20), secret.slice(-20), hidden.toString("hex", 0, 10), hidden.toString("base64", 0, 12)];
-}
-
 function expectSilent(text: string, secrets: readonly string[]): void {
-  for (const secret of secrets) for (const spelling of spellings(secret)) expect(text).not.toContain(spelling);
+  expectNothing(text, secrets);
   expect(text).not.toContain(SECRET);
 }
 
