@@ -44,6 +44,7 @@ export async function checkStamp(live: LiveSession, stamp: string | null): Promi
 /** See `Session.keepLogin`. */
 export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveResult> {
   const digest = digestStamp(stamp);
+  if (live.isGone) return "gone";
   const before = requireUser(live, "keepLogin");
   if (before.envelope.actor !== undefined) {
     throw new NotAllowedError("keepLogin: who acts as a user cannot change the user's credentials.");
@@ -58,6 +59,7 @@ export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveR
 
 /** See `Session.setRoles`. */
 export async function setRoles(live: LiveSession, roles: readonly string[]): Promise<SaveResult> {
+  if (live.isGone) return "gone";
   const { id, userId } = requireUser(live, "setRoles").envelope;
   const result = await rotate(live, "roles-changed", (envelope) =>
     isSameList(envelope.roles, roles) ? null : { ...envelope, roles },

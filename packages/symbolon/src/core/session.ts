@@ -261,7 +261,7 @@ export class Session<Data extends object = Record<string, unknown>> {
     return this.#using(() => setRoles(this.#live, checked));
   }
 
-  /** Replaces the extra values, at once. They are kept at login, too: see `login`. */
+  /** Replaces the extra values, at once; those of a session that is stored. A login begins with its own: see `login`. */
   setExtra(extra: Readonly<Record<string, unknown>>): Promise<SaveResult> {
     const checked = checkExtra(extra, this.#live.engine.options.bounds);
     return this.#using(() => setExtra(this.#live, checked));

@@ -125,7 +125,7 @@ describe("setRoles", () => {
     const { token, id } = await sessions.create({ userId: USER });
     const session = await opened(sessions, token);
     await sessions.revoke(USER, id);
-    expect(await session.setRoles(["admin"])).toBe("gone");
+    expect([await session.setRoles(["admin"]), await session.setRoles(["admin"])]).toEqual(["gone", "gone"]);
     expect(session).toMatchObject({ state: "anonymous", roles: [] });
     expect(session.takeToken()).toBeNull();
     expect(await sessions.count()).toBe(0);
@@ -180,6 +180,16 @@ describe("setExtra", () => {
     calls.length = 0;
     expect(await (await openSession(sessions, new Headers())).session.setExtra({ from: "here" })).toBe("unchanged");
     expect(calls).toEqual([]);
+  });
+
+  it("is not carried over by a login, which begins with its own values", async () => {
+    const sessions = manager();
+    const session = await opened(sessions, (await sessions.create({ data: { n: 1 } })).token);
+    await session.setExtra({ of: "the visitor" });
+    await session.login(USER, { extra: { of: "the login" } });
+    expect(session.extra).toEqual({ of: "the login" });
+    await session.login(USER);
+    expect(session.extra).toEqual({});
   });
 
   it("answers gone after the session has ended", async () => {

@@ -396,8 +396,34 @@ describe("keepLogin", () => {
   });
 });
 
+describe("keepLogin of a session that somebody else ended", () => {
+  it("answers gone, as often as it is called, and also when another call was told first", async () => {
+    const { sessions } = world();
+    for (const first of ["keepLogin", "save"]) {
+      const { token, id } = await sessions.create({ userId: USER, stamp: "v1" });
+      const session = await opened(sessions, token);
+      await sessions.revoke(USER, id);
+      if (first === "save") {
+        session.data["n"] = 1;
+        expect(await session.save()).toBe("gone");
+      }
+      expect([await session.keepLogin("v2"), await session.keepLogin("v2")]).toEqual(["gone", "gone"]);
+      expect(session.takeToken()).toBeNull();
+    }
+    expect(await sessions.count()).toBe(0);
+  });
+});
+
 describe("keepLogin is refused", () => {
   const notAllowed = { code: "ERR_NOT_ALLOWED", status: 403 };
+
+  it("after a logout in the same request", async () => {
+    const { sessions } = world();
+    const session = await opened(sessions, (await sessions.create({ userId: USER, stamp: "v1" })).token);
+    await session.logout();
+    await expect(session.keepLogin("v2")).rejects.toMatchObject(notAllowed);
+    expect(await sessions.count()).toBe(0);
+  });
 
   it("where nobody is logged in, and stores nothing", async () => {
     const one = world();

@@ -25,7 +25,7 @@ type Options = Partial<SessionManagerOptions<Record<string, unknown>>>;
 const USER = "user-1";
 const MINUTE = 60_000;
 
-/** More calls than either request makes: what is left over when one is done goes to the other. */
+/** At least as many calls as either request makes. */
 const ORDERS = everyOrder(6, 3);
 
 const CLAIMS = { roles: ["editor"], extra: { method: "password" }, tenant: "t1", device: { name: "Phone" } };
