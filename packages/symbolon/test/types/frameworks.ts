@@ -189,10 +189,9 @@ export function guardsExpress(): void {
   onExpress.requireLogin({ sessions: {} });
   // @ts-expect-error Express' response has no such method
   express5().use(onExpress.requireLogin({ onRefused: (_request, response) => response.redirectTo("/login") }));
+  const forFetch = (_request: ExpressRequest, _response: globalThis.Response): void => {};
   // @ts-expect-error another framework's response
-  express5().use(
-    onExpress.requireLogin({ onRefused: (_request: ExpressRequest, _response: globalThis.Response) => {} }),
-  );
+  express5().use(onExpress.requireLogin({ onRefused: forFetch }));
 }
 
 export function guardsNode(): void {
