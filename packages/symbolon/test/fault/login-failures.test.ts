@@ -250,11 +250,15 @@ describe.each(befores)("a login of $whose, with everything that may go wrong at 
   it.each(storePairs)("is done as a whole, or leaves no token but the one of before (%s)", async (_, pair) => {
     const store = pair()[0];
     const seen = { done: 0, failed: 0 };
+    const played: Plan[] = [];
     for (const [index, plan] of plansOf(5).entries()) {
+      // What would go wrong at calls that are not made makes no difference.
+      if (played.some((known) => known.every((fault, call) => fault === plan[call]))) continue;
       const one = await stage(store, before.begun, { ...before.options, namespace: `n${index}` });
       one.begin(plan);
       const error = await errorOf(one.session.login("user-1"));
       one.heal();
+      played.push(plan.slice(0, one.calls.length));
       const [attempt] = await one.attempts();
       const now = await found(one.elsewhere, one.token);
       const told = `${plan.join(" ")}: ${one.calls.join(" ")}`;
@@ -275,7 +279,8 @@ describe.each(befores)("a login of $whose, with everything that may go wrong at 
       expect(await found(one.elsewhere, one.token), told).toBe("ended: replaced");
     }
     expect(seen.done).toBeGreaterThan(0);
-    expect(seen.failed).toBeGreaterThan(seen.done);
+    expect(seen.failed).toBeGreaterThan(0);
+    expect(played.length).toBeGreaterThan(3);
   });
 });
 
