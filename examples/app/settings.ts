@@ -2,6 +2,9 @@
 import { resolve } from "node:path";
 import { StartError } from "./start-error.ts";
 
+/** No user can be allowed more devices than one page lists. */
+export const MOST_DEVICES = 100;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Everything the application is told from outside. */
@@ -34,7 +37,7 @@ export function readSettings(env: Environment): Settings {
     port: readNumber("PORT", env["PORT"] || "3000", 0, 65_535),
     dataFolder: resolve(env["SYMBOLON_DATA"] || ".data"),
     key: env["SYMBOLON_KEY"] || null,
-    devicesPerUser: readNumber("SYMBOLON_DEVICES", env["SYMBOLON_DEVICES"] || "2", 1, 100),
+    devicesPerUser: readNumber("SYMBOLON_DEVICES", env["SYMBOLON_DEVICES"] || "2", 1, MOST_DEVICES),
     production: env["NODE_ENV"] === "production" ? readProduction(env) : null,
   };
 }

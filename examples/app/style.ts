@@ -58,7 +58,8 @@ label { display: block; font-weight: 600; margin-bottom: .35rem; }
 .field input { width: 100%; color: inherit; background: var(--ground); border: 1px solid var(--soft); }
 .field input[aria-invalid] { border: .125rem solid var(--danger); }
 button { border: 1px solid var(--accent); background: var(--accent); color: var(--on-accent); font-weight: 600; cursor: pointer; }
-button.quiet { background: transparent; color: var(--danger); border-color: currentColor; }
+button.quiet, button.danger { background: transparent; color: var(--accent); border-color: currentColor; }
+button.danger { color: var(--danger); }
 :focus-visible, .problems:focus { outline: .1875rem solid var(--accent); outline-offset: .125rem; }
 .list { list-style: none; margin: 1.25rem 0 0; padding: 0; }
 .list li { border-top: 1px solid var(--line); padding: .65rem 0; }
@@ -66,7 +67,12 @@ button.quiet { background: transparent; color: var(--danger); border-color: curr
 .list time { display: block; color: var(--soft); font-size: .875rem; }
 .soft { color: var(--soft); }
 .unseen { position: absolute; width: 1px; height: 1px; margin: -1px; padding: 0; border: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-@media (max-width: 30rem) { dl { grid-template-columns: 1fr; gap: 0; } dd:not(:last-child) { margin-bottom: .6rem; } form > button { width: 100%; } .row form { flex: 1 1 100%; } }
+@media (max-width: 30rem) {
+  main nav { column-gap: 1rem; }
+  dl { grid-template-columns: 1fr; gap: 0; } dd:not(:last-child) { margin-bottom: .6rem; }
+  .cards dl { grid-template-columns: max-content 1fr; gap: .4rem 1rem; } .cards dd:not(:last-child) { margin-bottom: 0; }
+  form > button { width: 100%; } .row form { flex: 1 1 100%; }
+}
 `.trimStart();
 
 /** A token broken in two. */

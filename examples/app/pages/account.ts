@@ -44,7 +44,7 @@ export function passwordPage(user: User, frame: Frame): Html {
 export function deletePage(user: User, frame: Frame): Html {
   const body = html`<div class="card">
       <p>The account <strong>${user.name}</strong> goes, and all its sessions with it. There is no way back.</p>
-      ${buttonForm(frame, { action: "/account/delete", text: "Delete account" })}
+      ${buttonForm(frame, { action: "/account/delete", text: "Delete account", isFinal: true })}
     </div>
     <p><a href="/account">Keep it</a></p>`;
   return page({ title: "Delete account", path: "/account/delete", frame, area: accountArea(user), body });

@@ -25,7 +25,7 @@ export function adminPage(admin: User, frame: Frame, rows: readonly UserRow[], n
 function userCard(frame: Frame, { user, sessions }: UserRow, isSelf: boolean): Html {
   const { id, name, isAdmin, createdAt } = user;
   const address = `/admin/users/${id}`;
-  const end = { action: `${address}/end-sessions`, text: "End all sessions", about: `of ${name}` };
+  const end = { action: `${address}/end-sessions`, text: "End all sessions", about: `of ${name}`, isFinal: true };
   const role = isAdmin
     ? { action: `${address}/role`, text: "Take the admin role", about: `from ${name}`, values: { admin: "no" } }
     : { action: `${address}/role`, text: "Give the admin role", about: `to ${name}`, values: { admin: "yes" } };

@@ -14,7 +14,7 @@ export function devicesPage(user: User, frame: Frame, sessions: readonly Session
     <ul class="cards">
       ${sessions.map((session) => deviceCard(frame, session))}
     </ul>
-    ${hasOthers ? buttonForm(frame, { action: "/devices/end-others", text: "Sign out all other devices" }) : html``}`;
+    ${hasOthers ? buttonForm(frame, { action: "/devices/end-others", text: "Sign out all other devices", isFinal: true }) : html``}`;
   return page({ title: "Your devices", path: "/devices", frame, area: accountArea(user), body });
 }
 
@@ -23,7 +23,7 @@ function deviceCard(frame: Frame, session: SessionInfo): Html {
   const name = device?.name ?? "Unknown device";
   const button = current
     ? { action: "/logout", text: "Log out" }
-    : { action: "/devices/end", text: "Sign out", about: name, values: { id } };
+    : { action: "/devices/end", text: "Sign out", about: name, isFinal: true, values: { id } };
   return html`<li class="card">
     <h2>${name}${current ? html` <span class="tag">This device</span>` : html``}</h2>
     <dl>

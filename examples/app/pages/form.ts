@@ -16,15 +16,17 @@ export interface Button {
   readonly text: string;
   /** Completes the text where several buttons have the same: it is read out, and not shown. */
   readonly about?: string;
+  /** Whether what it does cannot be undone. */
+  readonly isFinal?: boolean;
   /** What is sent besides. */
   readonly values?: Readonly<Record<string, string>>;
 }
 
 /** A form that is one button. */
-export function buttonForm(frame: Frame, { action, text, about, values = {} }: Button): Html {
+export function buttonForm(frame: Frame, { action, text, about, isFinal = false, values = {} }: Button): Html {
   const more = about === undefined ? html`` : html`<span class="unseen"> ${about}</span>`;
   const fields = Object.entries(values).map(([name, value]) => hidden(name, value));
-  return form(frame, action, html`${fields}<button class="quiet">${text}${more}</button>`);
+  return form(frame, action, html`${fields}<button class="${isFinal ? "danger" : "quiet"}">${text}${more}</button>`);
 }
 
 /** What a field is. Its name is its id, too. */

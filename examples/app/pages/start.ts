@@ -65,6 +65,6 @@ function endCard(frame: Frame): Html {
   return html`<section class="card" aria-labelledby="end">
     <h2 id="end">End the session</h2>
     <p>Deletes the counter and the notes on the server, and the cookie in this browser.</p>
-    ${buttonForm(frame, { action: "/logout", text: "End session" })}
+    ${buttonForm(frame, { action: "/logout", text: "End session", isFinal: true })}
   </section>`;
 }

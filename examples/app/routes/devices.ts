@@ -8,6 +8,7 @@ import { behindLogin, userOf } from "../guards.ts";
 import { devicesPage } from "../pages/devices.ts";
 import type { Services } from "../services.ts";
 import { END_REASONS } from "../sessions.ts";
+import { MOST_DEVICES } from "../settings.ts";
 
 export function deviceRoutes(services: Services): Router {
   const { sessions, devicesPerUser } = services;
@@ -17,7 +18,7 @@ export function deviceRoutes(services: Services): Router {
   router.get("/", async (request, response) => {
     const session = sessionOf(request, sessions);
     const user = userOf(request, services);
-    const page = await sessions.list({ userId: user.id, current: session.id, limit: devicesPerUser });
+    const page = await sessions.list({ userId: user.id, current: session.id, limit: MOST_DEVICES });
     sendPage(response, devicesPage(user, frameOf(session, "/devices"), page.sessions, devicesPerUser));
   });
 

@@ -131,7 +131,7 @@ describe("The example application's accounts over HTTP", () => {
       const { name } = await newUser();
       const visitor = new HttpVisitor(app.url);
       for (let round = 0; round < 2; round++) {
-        for (let count = 0; count < 9; count++) await visitor.post("/login", { name, password: OTHER });
+        for (let count = 0; count < 6; count++) await visitor.post("/login", { name, password: OTHER });
         await loggedIn(name);
       }
     });
@@ -191,11 +191,10 @@ describe("The example application's accounts over HTTP", () => {
       "",
       "/\t/evil.example",
     ])("leads nowhere but into this application: %j", async (target) => {
-      const { name } = await newUser();
       const visitor = new HttpVisitor(app.url);
       const page = await visitor.get(`/login?return=${encodeURIComponent(target)}`);
       expect(hiddenField(page, "return")).toBe("/account");
-      const answer = await visitor.post("/login", { name, password: PASSWORD, return: target });
+      const answer = await visitor.post("/login", { name: "root", password: PASSWORD, return: target });
       expect(answer.location).toBe("/account");
       const again = await visitor.get(`/login?return=${encodeURIComponent(target)}`);
       expect(again.location).toBe("/account");
@@ -280,9 +279,26 @@ describe("The example application's accounts over HTTP", () => {
       }
     });
 
-    test("that were never logged in are told nothing of why", async () => {
+    test.each([
+      ["nothing, without a cookie", null, []],
+      ["that it is over, with one that opens nothing", "sid=s1_garbage", [expect.stringMatching(/is over\./)]],
+    ])("are told %s", async (_what, cookie, messages) => {
       const visitor = new HttpVisitor(app.url);
+      visitor.cookie = cookie;
+      expect(messagesOf(await visitor.get("/login"))).toEqual(messages);
       expect(messagesOf(await visitor.get("/login"))).toEqual([]);
+    });
+
+    test("are told nothing of a request that was on its way while they got a new cookie", async () => {
+      const { visitor } = await newUser();
+      const late = new HttpVisitor(app.url);
+      late.cookie = visitor.cookie;
+      expect((await visitor.post("/confirm", { password: PASSWORD })).location).toBe("/account");
+      const answer = await late.get("/account");
+      expect(answer.status).toBe(303);
+      expect(answer.headers.getSetCookie()).toEqual([]);
+      late.cookie = visitor.cookie;
+      expect((await late.get(answer.location ?? "")).location).toBe("/account");
     });
   });
 
@@ -319,6 +335,21 @@ describe("The example application's accounts over HTTP", () => {
       expect((await root.get("/admin")).text).toContain('<span class="tag">You</span>');
     });
 
+    test("cannot take the role from one another at the same time", async () => {
+      const root = await loggedIn("root");
+      const { name, visitor } = await newUser();
+      const id = await idOf(root, name);
+      await root.submit(`/admin/users/${id}/role`, { admin: "yes" });
+      const rootId = await idOf(visitor, "root");
+      await Promise.all([
+        root.post(`/admin/users/${id}/role`, { admin: "no" }),
+        visitor.post(`/admin/users/${rootId}/role`, { admin: "no" }),
+      ]);
+      const statuses = [(await root.get("/admin")).status, (await visitor.get("/admin")).status];
+      expect(statuses.toSorted((one, other) => one - other)).toEqual([200, 403]);
+      if (statuses[0] === 403) await visitor.submit(`/admin/users/${rootId}/role`, { admin: "yes" });
+    });
+
     test("end the sessions of a user, who is told", async () => {
       const root = await loggedIn("root");
       const { name, visitor } = await newUser();
@@ -341,6 +372,20 @@ describe("The example application's accounts over HTTP", () => {
       expect(messagesOf(await new HttpVisitor(app.url).logIn(name, PASSWORD))).toEqual([NO_MATCH]);
       expect(titleOf(await new HttpVisitor(app.url).signUp(name, PASSWORD))).toBe("Your account");
     });
+  });
+
+  test("Of several first accounts made at once, one is the administrator's; one device each, where that is the limit", async () => {
+    const env = { PORT: "0", SYMBOLON_DATA: join(folder, "of-its-own"), SYMBOLON_DEVICES: "1" };
+    const other = await startApp(env);
+    try {
+      const visitors = Array.from({ length: 3 }, () => new HttpVisitor(other.url));
+      const pages = await Promise.all(visitors.map((visitor, index) => visitor.signUp(`first${index}`, PASSWORD)));
+      expect(pages.filter(({ text }) => text.includes("Administrator"))).toHaveLength(1);
+      await new HttpVisitor(other.url).logIn("first0", PASSWORD);
+      expect(await Promise.all(visitors.map(isLoggedIn))).toEqual([false, true, true]);
+    } finally {
+      await other.stop();
+    }
   });
 
   test("What is on disk holds no password, no token and no note; the log has an entry for what happened", async () => {
