@@ -103,6 +103,18 @@ export function mirrorSet(primary: Store, stores: readonly MirrorTarget[], optio
     return taken;
   }
 
+  /**
+   * Ends at a mirror what the primary does not hold. It may not hold it yet: so it is asked again once the mirror has
+   * shown a record, which can only have come from there.
+   */
+  async function endGone(key: RecordKey, mirror: MirrorTarget, call: StoreCall, ending: Ending): Promise<void> {
+    const held = await mirror.read(key, call);
+    if (held === null || isTombstone(held)) return;
+    const current = await primary.read(key, call);
+    if (current === null) await mirror.delete(key, ending, call);
+    else await copy(current, mirror, call);
+  }
+
   async function atEach<E, T>(mirror: Mirror, entries: readonly E[], work: EntryWork<E, T>): Promise<(T | null)[]> {
     if (mirror.state === "failed") return [];
     return Promise.all(entries.map((entry) => at(mirror, clock.now(), (store, call) => work(entry, store, call))));
@@ -156,8 +168,8 @@ export function mirrorSet(primary: Store, stores: readonly MirrorTarget[], optio
 
     async catchUp(key, mirror, call, ending = revokedAt(call.now)) {
       const current = await primary.read(key, call);
-      if (current === null) await mirror.delete(key, ending, call);
-      else await copy(current, mirror, call);
+      if (current !== null) await copy(current, mirror, call);
+      else await endGone(key, mirror, call, ending);
     },
 
     copy,
