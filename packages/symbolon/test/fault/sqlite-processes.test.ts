@@ -1,13 +1,11 @@
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { isTombstone, type StoredRecord } from "symbolon";
 import { sqliteStore } from "symbolon/stores/sqlite";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { sqliteFile } from "../support/sqlite.ts";
+import { startWorker, twoWorkers } from "../support/workers.ts";
 
 const call = { now: 0, signal: new AbortController().signal };
 
@@ -24,30 +22,6 @@ const record: StoredRecord = {
   envelope: Buffer.from("envelope"),
   data: Buffer.from("wait"),
 };
-
-/** A process that runs a worker script and has said that it is ready. */
-async function startWorker(script: string) {
-  const path = fileURLToPath(new URL(`workers/${script}`, import.meta.url));
-  const worker: ChildProcessWithoutNullStreams = spawn(process.execPath, [path]);
-  onTestFinished(() => void worker.kill("SIGKILL"));
-  const errors: string[] = [];
-  worker.stderr.on("data", (chunk) => errors.push(String(chunk)));
-  const lines = createInterface({ input: worker.stdout })[Symbol.asyncIterator]();
-  const nextLine = async (): Promise<string> => {
-    const { value, done } = await lines.next();
-    if (done === true) throw new Error(`${script} ended early: ${errors.join("")}`);
-    return value;
-  };
-  expect(await nextLine()).toBe("ready");
-  return { worker, nextLine, tell: (message: unknown) => worker.stdin.write(`${JSON.stringify(message)}\n`) };
-}
-
-/** Two processes that are told the same at the same time. */
-async function twoWorkers(script: string, message: unknown) {
-  const workers = await Promise.all([startWorker(script), startWorker(script)]);
-  for (const { tell } of workers) tell(message);
-  return workers;
-}
 
 /** Sets the workers off, which look at the record all the while. */
 async function start(store: ReturnType<typeof sqliteStore>): Promise<void> {

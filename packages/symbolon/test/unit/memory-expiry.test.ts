@@ -2,6 +2,7 @@ import type { StoredRecord } from "symbolon";
 import { StoreUnavailableError } from "symbolon";
 import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
 import { describe, expect, test } from "vitest";
+import { stepsDuring } from "../support/steps.ts";
 
 const HOUR = 3_600_000;
 const START = Date.UTC(2026, 0, 1);
@@ -36,37 +37,6 @@ async function storeWith(live: number): Promise<MemoryStore> {
     await store.create(record(`due ${index}`, START + (index + 1) * 60_000), callAt(START));
   }
   return store;
-}
-
-/** How many steps any iteration of a Map or Set takes meanwhile: a measure of work that no clock disturbs. */
-async function stepsDuring(work: () => unknown): Promise<number> {
-  let steps = 0;
-  const restores: (() => void)[] = [];
-  const count = (holder: object, name: PropertyKey) => {
-    const original = Object.getOwnPropertyDescriptor(holder, name)!;
-    const method: unknown = original.value;
-    if (typeof method !== "function") throw new TypeError("not a method");
-    Object.defineProperty(holder, name, {
-      ...original,
-      *value(this: unknown) {
-        for (const one of { [Symbol.iterator]: () => Reflect.apply(method, this, []) as Iterator<unknown> }) {
-          steps++;
-          yield one;
-        }
-      },
-    });
-    restores.push(() => Object.defineProperty(holder, name, original));
-  };
-  for (const name of ["keys", "values", "entries", Symbol.iterator]) {
-    count(Map.prototype, name);
-    count(Set.prototype, name);
-  }
-  try {
-    await work();
-  } finally {
-    for (const restore of restores) restore();
-  }
-  return steps;
 }
 
 describe("pruning the memory store", () => {

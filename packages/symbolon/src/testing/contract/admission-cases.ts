@@ -405,10 +405,17 @@ export const admissionCases: readonly ContractCase[] = [
       const store = await openWith(context, canAdmit);
       const now = NOW + MINUTE;
       const { space } = newOwner();
-      const [ended, expired] = [ownedBy(newOwner(space)), ownedBy(newOwner(space), { deadline: now })];
-      const uncounted = [newRecord({ space }), newRecord({ space }), ...recordsOf(newOwner(), 2)];
-      await createAll(store, [ownedBy(newOwner(space)), ended, expired, ...uncounted]);
-      await store.delete(ended, { reason: "logout", at: NOW }, callAt());
+      const [ended, endedLongAgo] = [ownedBy(newOwner(space)), ownedBy(newOwner(space), { deadline: now })];
+      // What is past its deadline must not be taken off for what was never counted.
+      const uncounted = [
+        newRecord({ space }),
+        newRecord({ space, deadline: now }),
+        ...recordsOf(newOwner(), 2),
+        ...recordsOf(newOwner(), 2, { deadline: now }),
+      ];
+      const counted = [ownedBy(newOwner(space)), ownedBy(newOwner(space), { deadline: now })];
+      await createAll(store, [...counted, ended, endedLongAgo, ...uncounted]);
+      for (const one of [ended, endedLongAgo]) await store.delete(one, { reason: "logout", at: NOW }, callAt());
       const record = ownedBy(newOwner(space));
       const rules = rulesOf({ total: 2 });
       const early = await store.admit(record, rules, callAt(now - 1));

@@ -1,0 +1,37 @@
+/** Processes of their own, for tests of what several do on one file. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished } from "vitest";
+
+/** A process that runs a script of `fault/workers`. */
+export interface RunningWorker {
+  readonly worker: ChildProcessWithoutNullStreams;
+  /** What it says next; rejects with its errors when it has ended. */
+  readonly nextLine: () => Promise<string>;
+  readonly tell: (message: unknown) => void;
+}
+
+/** A process that runs a worker script and has said that it is ready. */
+export async function startWorker(script: string): Promise<RunningWorker> {
+  const path = fileURLToPath(new URL(`../fault/workers/${script}`, import.meta.url));
+  const worker: ChildProcessWithoutNullStreams = spawn(process.execPath, [path]);
+  onTestFinished(() => void worker.kill("SIGKILL"));
+  const errors: string[] = [];
+  worker.stderr.on("data", (chunk) => errors.push(String(chunk)));
+  const lines = createInterface({ input: worker.stdout })[Symbol.asyncIterator]();
+  const nextLine = async (): Promise<string> => {
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error(`${script} ended early: ${errors.join("")}`);
+    return value;
+  };
+  expect(await nextLine()).toBe("ready");
+  return { worker, nextLine, tell: (message) => void worker.stdin.write(`${JSON.stringify(message)}\n`) };
+}
+
+/** Two processes that are told the same at the same time. */
+export async function twoWorkers(script: string, message: unknown): Promise<RunningWorker[]> {
+  const workers = await Promise.all([startWorker(script), startWorker(script)]);
+  for (const { tell } of workers) tell(message);
+  return workers;
+}
