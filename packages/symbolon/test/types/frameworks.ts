@@ -140,6 +140,7 @@ export function acceptsFetch(): void {
   withFetchSession(sessions, () => Response.json({}), { connection: () => ({ secure: true }) });
 }
 
+const forFetch = (_request: ExpressRequest, _response: globalThis.Response): void => {};
 const stampOf: StampOf = async (userId) => (userId === "" ? null : "stamp");
 
 export function guardsExpress(): void {
@@ -189,7 +190,6 @@ export function guardsExpress(): void {
   onExpress.requireLogin({ sessions: {} });
   // @ts-expect-error Express' response has no such method
   express5().use(onExpress.requireLogin({ onRefused: (_request, response) => response.redirectTo("/login") }));
-  const forFetch = (_request: ExpressRequest, _response: globalThis.Response): void => {};
   // @ts-expect-error another framework's response
   express5().use(onExpress.requireLogin({ onRefused: forFetch }));
 }
