@@ -62,7 +62,13 @@ export type InspectReason =
 /** What a token turned out to be. */
 export type Opened =
   | { readonly ok: true; readonly snapshot: Snapshot; readonly needsStepUp?: boolean }
-  | { readonly ok: false; readonly reason: InspectReason; readonly ended?: Ending };
+  | {
+      readonly ok: false;
+      readonly reason: InspectReason;
+      readonly ended?: Ending;
+      /** When another token took the place of this one, as far as is known; in ms since the epoch. */
+      readonly replacedAt?: number;
+    };
 
 /** What became of a write. */
 export interface Outcome {
@@ -171,7 +177,8 @@ export class Engine {
     if (typeof found !== "object" || found === null) return this.#refuse(name, "unknown");
     if (isTombstone(found)) {
       this.#seen.delete(name);
-      return { ok: false, reason: "ended", ended: { reason: found.reason, at: found.endedAt } };
+      const ended = { reason: found.reason, at: found.endedAt };
+      return { ok: false, reason: "ended", ended, ...(ended.reason === "replaced" && { replacedAt: ended.at }) };
     }
     const same = seen !== undefined && this.vault.isSame(seen.snapshot, found);
     const snapshot = same ? seen.snapshot : this.vault.open(key, found);
@@ -180,13 +187,15 @@ export class Engine {
       return this.#refuse(name, "bad-seal");
     }
     if (!same) {
-      if (!verifierMatches(claims.verifier, snapshot.verifier)) return this.#refuse(name, "wrong-secret");
+      if (!verifierMatches(claims.verifier, snapshot.verifier)) {
+        return { ...this.#refuse(name, "wrong-secret"), replacedAt: snapshot.envelope.lastSeenAt };
+      }
       this.#remember(name, claims, snapshot);
     }
     return isExpired(snapshot.envelope, this.now()) ? this.#expire(name, snapshot) : { ok: true, snapshot };
   }
 
-  #refuse(name: string, reason: InspectReason): Opened {
+  #refuse(name: string, reason: InspectReason): Opened & { readonly ok: false } {
     this.#seen.delete(name);
     return { ok: false, reason };
   }

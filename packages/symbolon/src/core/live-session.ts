@@ -35,7 +35,8 @@ export interface SessionSource {
   readonly token: string | null;
   /**
    * `read-only`: the store could not be read, so writes throw. `withheld`: no cookie can be sent, so nothing is begun.
-   * `unsent`: only what asks for its token is begun: a login of a bearer client.
+   * `unsent`: nothing but a login is begun: a bearer client has to ask for its token, and a late request of before a
+   * login must not take its cookie's place.
    */
   readonly limit?: "read-only" | "withheld" | "unsent";
   /** Who asks. */

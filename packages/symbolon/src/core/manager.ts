@@ -169,7 +169,10 @@ class Manager<Data extends object> implements SessionManager<Data> {
 
   async inspect(token: string, client: Client = {}): Promise<Inspection<Data>> {
     const opened = await this.#engine.open(token, client);
-    if (!opened.ok) return opened;
+    if (!opened.ok) {
+      const { reason, ended } = opened;
+      return { ok: false, reason, ...(ended !== undefined && { ended }) };
+    }
     const snapshot = await this.#touch(opened.snapshot, token);
     if (snapshot === null) return { ok: false, reason: "ended" };
     const { needsStepUp = false } = opened;

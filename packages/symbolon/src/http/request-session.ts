@@ -107,6 +107,9 @@ export async function openSession<Data extends object>(
   return begin(setting, {}, { refusal: { reason: "ambiguous" } });
 }
 
+/** How long requests with a token of before a login or rotation are still taken for late ones. */
+const LATE_MS = 60_000;
+
 /** What stays the same for the length of a request. */
 interface Setting {
   readonly engine: Engine;
@@ -149,9 +152,12 @@ async function openToken<Data extends object>(
     return begin(setting, { limit: "read-only" }, { carriedBy });
   }
   if (!opened.ok) {
-    // A bearer client is told its token by the application: a session begun here could never be reached.
-    const limit = carriedBy === "bearer" ? ({ limit: "unsent" } as const) : {};
-    return begin(setting, limit, { carriedBy, refusal: opened });
+    const { reason, ended, replacedAt = -Infinity } = opened;
+    // A bearer client is told its token by the application: a session begun here could never be reached. And a request
+    // that was sent before its client had the new token must not give it a third: that would undo the login.
+    const isLate = engine.now() - replacedAt < LATE_MS;
+    const limit = carriedBy === "bearer" || isLate ? ({ limit: "unsent" } as const) : {};
+    return begin(setting, limit, { carriedBy, refusal: { reason, ...(ended !== undefined && { ended }) } });
   }
   const { snapshot, needsStepUp = false } = opened;
   return begin(setting, { snapshot, token, needsStepUp }, { carriedBy });
