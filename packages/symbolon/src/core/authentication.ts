@@ -2,11 +2,9 @@
 import { NotAllowedError, OptionsError } from "../errors.ts";
 import { beginSession } from "./begin-session.ts";
 import { checkLogin, digestStamp, type LoginOptions } from "./beginning.ts";
-import { isExpired } from "./lifetime.ts";
 import type { LiveSession, SaveResult } from "./live-session.ts";
-import type { Engine } from "./engine.ts";
 import type { Envelope, Snapshot } from "./record.ts";
-import { hasOwnerIndex, isTombstone } from "./store.ts";
+import { hasOwnerIndex } from "./store.ts";
 import { verifierMatches } from "./token.ts";
 
 /** See `Session.login`. */
@@ -49,10 +47,13 @@ export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveR
   if (before.envelope.actor !== undefined) {
     throw new NotAllowedError("keepLogin: who acts as a user cannot change the user's credentials.");
   }
-  const kept = await rotate(live, "stamp-changed", (envelope) =>
-    isShut(envelope) ? null : { ...envelope, stamp: digest },
-  );
-  if (kept !== "saved" && !(await beginAgain(live, before, digest))) return live.lose();
+  const kept = await rotate(live, "stamp-changed", ({ shut, ...envelope }) => {
+    if (shut === undefined) return { ...envelope, stamp: digest };
+    // Another request saw the new credentials before this one could write them to its session.
+    const { absoluteAt } = before.envelope;
+    return shut === before.envelope.verifier ? { ...envelope, absoluteAt, stamp: digest } : null;
+  });
+  if (kept !== "saved") return live.lose();
   await endOthers(live, before.envelope);
   return "saved";
 }
@@ -98,29 +99,24 @@ function carriedText(live: LiveSession, carry: LoginOptions["carry"], userId: st
   return codec.encode(data);
 }
 
-/** In place of a verifier: no token opens the session any more. */
-const NO_TOKEN = "";
+/** How long a session that was shut may be opened again: a request takes no longer from the change to `keepLogin`. */
+const SHUT_MS = 60_000;
 
-function isShut({ verifier }: Envelope): boolean {
-  return verifier === NO_TOKEN;
-}
-
-/**
- * The stamps differ: but another request of this session may have changed the credentials, and kept the login. So it is
- * shut first, if it is still as it was; a store ends a record whatever it has become.
- */
+/** The stamps differ: but another request of this session may have changed the credentials, and kept the login. */
 async function checkNewest(live: LiveSession, snapshot: Snapshot, stamp: string | null): Promise<boolean> {
   const { engine } = live;
-  const outcome = await engine.write(snapshot, ({ envelope }) =>
-    stampFits(envelope, stamp) ? null : { envelope: { ...envelope, verifier: NO_TOKEN } },
-  );
+  const outcome = await engine.write(snapshot, ({ envelope }) => {
+    if (stampFits(envelope, stamp)) return null;
+    const lastSeenAt = engine.now();
+    const absoluteAt = Math.min(envelope.absoluteAt, lastSeenAt + SHUT_MS);
+    return { envelope: { ...envelope, lastSeenAt, absoluteAt, verifier: "", shut: envelope.verifier } };
+  });
   if (outcome.status === "saved") {
-    const ended = await live.end("stamp-changed");
-    if (ended !== null) engine.events.emit("stamp-changed", { id: ended.id, userId: ended.userId });
-    return false;
+    const { id, userId } = snapshot.envelope;
+    engine.events.emit("stamp-changed", { id, userId });
   }
   // With the token of before the change, this request may be the thief's.
-  if (outcome.status === "gone" || !live.data.isOpenedBy(outcome.snapshot)) {
+  if (outcome.status !== "unchanged" || !live.data.isOpenedBy(outcome.snapshot)) {
     live.lose();
     return false;
   }
@@ -143,51 +139,13 @@ async function rotate(
 ): Promise<SaveResult> {
   const { engine, snapshot, data } = live;
   if (snapshot === null || data.token === null) return "gone";
-  const outcome = await engine.rotate(snapshot, data.token, change);
+  const outcome = await engine.rotate(snapshot, data.token, change, reason === "stamp-changed");
   if (outcome.status === "gone") return "gone";
   live.adopt(outcome.snapshot, outcome.token);
   if (outcome.token === null) return outcome.status;
   const { id, userId } = outcome.snapshot.envelope;
   engine.events.emit("rotated", { id, userId, reason });
   return outcome.status;
-}
-
-/**
- * Another request saw the new credentials before this one could write them to its session, and ended that: it begins
- * again as it was. A session ended in any other way stays so.
- */
-async function beginAgain(live: LiveSession, before: Snapshot, stamp: string): Promise<boolean> {
-  const { engine, data } = live;
-  const { userId, tenant, roles, extra, device, remember, idle, absoluteAt } = before.envelope;
-  const { authenticatedAt, freshAt, pin, flashes } = before.envelope;
-  if (userId === null || isExpired(before.envelope, engine.now()) || !(await wasRefused(engine, before))) return false;
-  const begun = await beginSession(engine, {
-    userId,
-    roles,
-    extra,
-    remember,
-    stamp,
-    text: data.textOf(before),
-    lifetime: { idle, absolute: absoluteAt - engine.now() },
-    replacing: before,
-    ...(tenant !== null && { tenant }),
-    ...(device !== null && { device }),
-    ...(authenticatedAt !== null && { authenticatedAt }),
-    ...(freshAt !== undefined && { freshAt }),
-    ...(pin !== undefined && { pin }),
-    ...(flashes !== undefined && { flashes }),
-  });
-  live.goOnAs(begun, before);
-  return true;
-}
-
-/** Whether a request that saw other credentials has ended a session, or is about to. */
-async function wasRefused({ calls, vault }: Engine, { record }: Snapshot): Promise<boolean> {
-  const found = await calls.ask("read", record);
-  if (found === null) return false;
-  if (isTombstone(found)) return found.reason === "stamp-changed";
-  const newest = vault.open(record, found);
-  return newest !== null && isShut(newest.envelope);
 }
 
 /** Ends all other sessions and pending logins of the user; without an owner index, their next check of the stamp does. */

@@ -18,8 +18,6 @@ export interface Beginning {
   readonly device?: Device;
   readonly remember?: boolean;
   readonly lifetime?: ResolvedLifetime;
-  /** When the user was logged in; now, unless the session goes on for another. */
-  readonly authenticatedAt?: number;
   readonly freshAt?: number;
   readonly awaiting?: string;
   readonly actor?: string;
@@ -91,7 +89,7 @@ function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning, token:
     extra: beginning.extra ?? {},
     device: beginning.device ?? null,
     createdAt: now,
-    authenticatedAt: isLoggedIn ? (beginning.authenticatedAt ?? now) : null,
+    authenticatedAt: isLoggedIn ? now : null,
     ...(freshAt !== undefined && { freshAt }),
     lastSeenAt: now,
     idle: lifetime.idle,

@@ -188,6 +188,9 @@ export class Engine {
     }
     if (!same) {
       if (!verifierMatches(claims.verifier, snapshot.verifier)) {
+        const { shut, lastSeenAt } = snapshot.envelope;
+        if (shut !== undefined)
+          return { ...this.#refuse(name, "ended"), ended: { reason: "stamp-changed", at: lastSeenAt } };
         return { ...this.#refuse(name, "wrong-secret"), replacedAt: snapshot.envelope.lastSeenAt };
       }
       this.#remember(name, claims, snapshot);
@@ -250,12 +253,13 @@ export class Engine {
   /**
    * Gives a session another token, in one conditional write with what `change` makes of the envelope; the token
    * before is dead. When another request has replaced the token meanwhile, only the change is written, and the
-   * answer has no token.
+   * answer has no token. `opensShut`: also a session that was shut under this very token.
    */
   async rotate(
     start: Snapshot,
     token: string,
     change: (envelope: Envelope) => Envelope | null = (envelope) => envelope,
+    opensShut = false,
   ): Promise<Outcome & { readonly token: string | null }> {
     const { vault } = this;
     const { id, state, verifier: before } = start.envelope;
@@ -263,34 +267,41 @@ export class Engine {
     const next = remintToken(kind, vault.ring, vault.spaces[kind], id, start.record.route);
     if (next === null) return { status: "gone", snapshot: start, token: null };
     let isOurs = false;
-    const outcome = await this.write(start, (current) => {
-      const changed = change(current.envelope);
-      isOurs = changed !== null && current.envelope.verifier === before;
-      if (changed === null) return null;
-      if (!isOurs) return changed === current.envelope ? null : { envelope: changed };
-      const generation = current.envelope.generation + 1;
-      const wrap = vault.rewrap(current, secretOf(token), next.secret, generation);
-      const verifier = next.verifier.toString("base64url");
-      const kept = changed.secret === undefined ? {} : { secret: next.secret.toString("base64url") };
-      return { envelope: { ...changed, ...kept, generation, verifier, wrap, lastSeenAt: this.now() } };
-    });
+    const outcome = await this.write(
+      start,
+      (current) => {
+        const changed = change(current.envelope);
+        isOurs = changed !== null && (current.envelope.shut ?? current.envelope.verifier) === before;
+        if (changed === null) return null;
+        if (!isOurs) return changed === current.envelope ? null : { envelope: changed };
+        const generation = current.envelope.generation + 1;
+        const wrap = vault.rewrap(current, secretOf(token), next.secret, generation);
+        const verifier = next.verifier.toString("base64url");
+        const kept = changed.secret === undefined ? {} : { secret: next.secret.toString("base64url") };
+        return { envelope: { ...changed, ...kept, generation, verifier, wrap, lastSeenAt: this.now() } };
+      },
+      opensShut,
+    );
     return { ...outcome, token: outcome.status === "saved" && isOurs ? next.text : null };
   }
 
   /**
    * Writes what `step` works out, on the newest version, until it lands: one conditional update, replayed after a
-   * conflict. Never revives: a record that is gone, or that has expired, is answered `gone`.
+   * conflict. Never revives: a record that is gone, or that has expired, is answered `gone`, and so is one that is shut,
+   * save to who may open it again.
    */
-  async write(start: Snapshot, step: Step): Promise<Outcome> {
+  async write(start: Snapshot, step: Step, opensShut = false): Promise<Outcome> {
+    const isOver = ({ envelope }: Snapshot): boolean =>
+      isExpired(envelope, this.now()) || (envelope.shut !== undefined && !opensShut);
     return this.#queue.run(start, async (from) => {
       let current = from;
       for (let round = 0; round < MAX_ROUNDS; round++) {
-        if (isExpired(current.envelope, this.now())) return { status: "gone", snapshot: current };
+        if (isOver(current)) return { status: "gone", snapshot: current };
         const worked = step(current);
         const change = worked instanceof Promise ? await worked : worked;
         if (change === null) return { status: "unchanged", snapshot: current };
         // The step may have taken long.
-        if (isExpired(current.envelope, this.now())) return { status: "gone", snapshot: current };
+        if (isOver(current)) return { status: "gone", snapshot: current };
         const next = this.vault.sealNext(current, change);
         const answer = await this.#update(current, next, change.data !== undefined);
         if (answer === "updated") return { status: "saved", snapshot: next };

@@ -7,6 +7,8 @@ import type { Flash } from "./record.ts";
 /** More than these are never shown to anybody: the oldest give way. */
 const MAX_FLASHES = 8;
 const MAX_TEXT = 300;
+/** UTF-8 bytes of all together: the envelope has room for little more than 8000. */
+const MAX_BYTES = 2500;
 
 /** What a save writes of the messages; what comes later belongs to the next save. */
 export interface FlashIntent {
@@ -60,6 +62,8 @@ export class Flashes {
   }
 
   #next(stored: readonly Flash[], { added, taken }: FlashIntent): readonly Flash[] {
-    return [...stored, ...added].filter(([id]) => !taken.has(id)).slice(-MAX_FLASHES);
+    let next = [...stored, ...added].filter(([id]) => !taken.has(id)).slice(-MAX_FLASHES);
+    while (Buffer.byteLength(JSON.stringify(next)) > MAX_BYTES) next = next.slice(1);
+    return next;
   }
 }

@@ -211,13 +211,6 @@ export class LiveSession {
     this.#cleared = false;
   }
 
-  /** Becomes a session that was just stored in the place of this one; what is still to be written goes there. */
-  goOnAs({ snapshot, token }: Begun, before: Snapshot): void {
-    this.data.move(before, snapshot, token);
-    this.snapshot = snapshot;
-    this.#issued = true;
-  }
-
   /** Takes over a newer version of the same session, and its new token if it got one. */
   adopt(snapshot: Snapshot, token: string | null = null): void {
     this.snapshot = snapshot;

@@ -194,7 +194,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
 
   async get(userId: string, id: string): Promise<SessionInfo | null> {
     const snapshot = await this.#find(userId, id);
-    return snapshot === null ? null : infoOf(snapshot.envelope, null);
+    return snapshot === null || snapshot.envelope.shut !== undefined ? null : infoOf(snapshot.envelope, null);
   }
 
   async update(userId: string, id: string, change: UpdateOptions<Data>): Promise<SaveResult> {

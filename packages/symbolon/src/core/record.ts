@@ -69,6 +69,11 @@ export interface Envelope extends Times {
   readonly actor?: string;
   /** SHA-256 of the credential stamp, base64url. */
   readonly stamp?: string;
+  /**
+   * The verifier, put away: a request found the stamp changed, so no token opens the session any more. Only the very
+   * request that changed the credentials may open it again, for a minute, by keeping the login.
+   */
+  readonly shut?: string;
   readonly pin?: Pin;
   readonly flashes?: readonly Flash[];
   /** The token's secret, base64url: with `onLimit: 'reuse'` only, where the token is handed out again. */
@@ -267,7 +272,8 @@ export class Vault {
     const record: StoredRecord = {
       ...hints,
       touchedAt: envelope.lastSeenAt,
-      deadline: deadlineOf(envelope),
+      // Nothing counts or lists a session that is shut.
+      deadline: envelope.shut === undefined ? deadlineOf(envelope) : envelope.lastSeenAt,
       envelope: seal(sealKey.bytes, header, contextOf(hints), text),
       data,
     };

@@ -59,19 +59,6 @@ export class SessionData {
     return value;
   }
 
-  /** The stored data of a snapshot as text, null when it has none, whatever was changed since. */
-  textOf(snapshot: Snapshot): string | null {
-    return this.#openStored(snapshot);
-  }
-
-  /** Goes on in another session that holds the same data, under another token. */
-  move(from: Snapshot, to: Snapshot, token: string): void {
-    this.token = token;
-    this.#key = null;
-    // Changes of an older version than was moved are replayed on it.
-    this.#baseVersion = this.#baseVersion === from.envelope.dataVersion ? to.envelope.dataVersion : -1;
-  }
-
   /** Puts another object in place of the live one. */
   replace(value: JsonObject): void {
     this.#value = value;

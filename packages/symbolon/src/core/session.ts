@@ -232,7 +232,9 @@ export class Session<Data extends object = Record<string, unknown>> {
    * password elsewhere, the session is ended. Pass null for a user who has none any more. Call it on every request of
    * a user, or let `requireStamp` do so. No store call while they agree.
    *
-   * Answers whether they agree. An anonymous session agrees with null only.
+   * Answers whether they agree. An anonymous session agrees with null only. When they do not, this request sends no
+   * cookie at all, since the very change may have been made in another tab of this browser: the next request is told
+   * `ended`, `stamp-changed`.
    *
    * @throws {StoreUnavailableError} when the session could not be ended.
    */
@@ -242,7 +244,9 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   /**
    * Keeps this session after its user's credentials were changed in it: it takes the new stamp and a new token, and
-   * all other sessions and pending logins of the user are ended (R-034). Call it right after the change.
+   * all other sessions and pending logins of the user are ended (R-034). Call it right after the change: should another
+   * request of this session see the new credentials first, the session can be kept for a minute more, unless it was
+   * logged out or revoked.
    *
    * @throws {NotAllowedError} when nobody is logged in, or somebody acts as the user.
    * @throws {StoreUnavailableError} when the others could not be ended, or the stamp not be written.
