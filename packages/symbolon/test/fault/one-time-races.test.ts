@@ -5,7 +5,7 @@ import { memoryStore } from "symbolon/stores/memory";
 import { sqliteStore } from "symbolon/stores/sqlite";
 import { describe, expect, it } from "vitest";
 import { gate, lateByChance } from "../support/delays.ts";
-import { manager, type StorePair, storePairs } from "../support/sessions.ts";
+import { manager, type Options, type StorePair, storePairs } from "../support/sessions.ts";
 import { sqliteFile } from "../support/sqlite.ts";
 import { type Intercepted, intercept } from "../support/stores.ts";
 import { startWorker } from "../support/worker.ts";
@@ -23,8 +23,8 @@ interface Stage {
   around: Around;
 }
 
-function stageOn([one, two]: StorePair, namespace = "default"): Stage {
-  const shared = { keys: [generateKey()], namespace, storeTimeout: 30 } as const;
+function stageOn([one, two]: StorePair, options: Options = {}): Stage {
+  const shared = { keys: [generateKey()], ...options };
   const stage: { around: Around } = { around: (call) => call.proceed() };
   const tokensOn = (store: StorePair[0]): OneTimeTokens =>
     oneTimeTokens(manager({ ...shared, store: intercept(store, async (call) => stage.around(call)) }));
@@ -56,7 +56,7 @@ describe.each(storePairs)("many who use a token up at once (%s)", (_, pair) => {
     const late = lateByChance();
     const [one, two] = pair();
     for (let round = 0; round < 10; round++) {
-      const stage = stageOn([late(one), late(two)], `n${round}`);
+      const stage = stageOn([late(one), late(two)], { namespace: `n${round}` });
       const token = await stage.elsewhere.issue(PURPOSE, { userId: "user-1" });
       expect(await useAtOnce(stage, token, TIMES)).toEqual({ answered: 1, refused: TIMES - 1, errors: [] });
       expect(await stage.elsewhere.consume(PURPOSE, token)).toBeNull();
@@ -95,7 +95,7 @@ describe.each(storePairs)("many who use a token up at once (%s)", (_, pair) => {
   it("get one answer at most where nothing can be asked again, and nobody gets one later", async () => {
     const stores = pair();
     for (const failing of [1, 2, 3]) {
-      const stage = stageOn(stores, `n${failing}`);
+      const stage = stageOn(stores, { namespace: `n${failing}` });
       const token = await stage.elsewhere.issue(PURPOSE);
       let uses = 0;
       const isOut = (call: Intercepted): boolean => call.method === "read" && uses > 0;
@@ -128,7 +128,7 @@ describe.each(storePairs)("many who use a token up at once (%s)", (_, pair) => {
   });
 
   it("get no second answer from a store that works a use off after it was given up", async () => {
-    const stage = stageOn(pair());
+    const stage = stageOn(pair(), { storeTimeout: 30 });
     const token = await stage.elsewhere.issue(PURPOSE);
     const late = gate();
     const done = gate();
@@ -153,7 +153,7 @@ describe.each(storePairs)("many who use a token up at once (%s)", (_, pair) => {
     for (const [index, [at, side]] of [0, 1, 2]
       .flatMap((call) => [[call, "before"] as const, [call, "after"] as const])
       .entries()) {
-      const stage = stageOn(stores, `n${index}`);
+      const stage = stageOn(stores, { namespace: `n${index}` });
       const token = await stage.elsewhere.issue(PURPOSE, { userId: "user-1" });
       let calls = 0;
       let ended = -1;
