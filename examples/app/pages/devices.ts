@@ -34,7 +34,7 @@ function deviceCard(frame: Frame, session: SessionInfo): Html {
       <dt>Last used</dt>
       <dd>${time(lastSeenAt)}</dd>
       <dt>Stays logged in</dt>
-      <dd>${remember ? "yes" : "until the browser is closed"}</dd>
+      <dd>${remember ? "yes" : "no"}</dd>
     </dl>
     ${buttonForm(frame, button)}
   </li>`;

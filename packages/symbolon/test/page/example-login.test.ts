@@ -294,6 +294,7 @@ describe("The example application's accounts over HTTP", () => {
       const late = new HttpVisitor(app.url);
       late.cookie = visitor.cookie;
       expect((await visitor.post("/confirm", { password: PASSWORD })).location).toBe("/account");
+      expect(messagesOf(await late.get("/"))).toEqual([]);
       const answer = await late.get("/account");
       expect(answer.status).toBe(303);
       expect(answer.headers.getSetCookie()).toEqual([]);
@@ -335,19 +336,29 @@ describe("The example application's accounts over HTTP", () => {
       expect((await root.get("/admin")).text).toContain('<span class="tag">You</span>');
     });
 
-    test("cannot take the role from one another at the same time", async () => {
+    test("lose the role in a login that is under way, too", async () => {
+      const root = await loggedIn("root");
+      const { name } = await newUser();
+      const id = await idOf(root, name);
+      await root.submit(`/admin/users/${id}/role`, { admin: "yes" });
+      const late = new HttpVisitor(app.url);
+      // Hashing the password takes much longer than the change of role.
+      const login = late.post("/login", { name, password: PASSWORD });
+      await root.submit(`/admin/users/${id}/role`, { admin: "no" });
+      expect((await login).location).toBe("/account");
+      expect((await late.get("/admin")).status).toBe(403);
+    });
+
+    test("cannot give up the role while they are the only one", async () => {
       const root = await loggedIn("root");
       const { name, visitor } = await newUser();
       const id = await idOf(root, name);
       await root.submit(`/admin/users/${id}/role`, { admin: "yes" });
       const rootId = await idOf(visitor, "root");
-      await Promise.all([
-        root.post(`/admin/users/${id}/role`, { admin: "no" }),
-        visitor.post(`/admin/users/${rootId}/role`, { admin: "no" }),
-      ]);
-      const statuses = [(await root.get("/admin")).status, (await visitor.get("/admin")).status];
-      expect(statuses.toSorted((one, other) => one - other)).toEqual([200, 403]);
-      if (statuses[0] === 403) await visitor.submit(`/admin/users/${rootId}/role`, { admin: "yes" });
+      await root.submit(`/admin/users/${id}/role`, { admin: "no" });
+      const page = await root.submit(`/admin/users/${rootId}/role`, { admin: "no" });
+      expect(messagesOf(page)).toEqual(["That user is gone, or the only administrator."]);
+      expect((await root.get("/admin")).status).toBe(200);
     });
 
     test("end the sessions of a user, who is told", async () => {
