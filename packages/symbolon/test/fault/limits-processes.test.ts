@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { wait } from "../support/delays.ts";
 import { found } from "../support/sessions.ts";
 import { sqliteFile } from "../support/sqlite.ts";
-import { startWorker } from "../support/worker.ts";
+import { playTwo } from "../support/workers.ts";
 
 const USER = "user-1";
 const MINE = `authenticated: ${USER}`;
@@ -42,10 +42,6 @@ async function play(limits: Limits): Promise<Played> {
   const options = { keys: [key], seal: "server", limits, clock, lifetime, pruneEvery: false } as const;
   const sessions = createSessionManager({ ...options, store: sqliteStore(file.connect()) });
   const orders = { path: file.path, key, userId: USER, limits, times: TIMES };
-  const workers = [
-    await startWorker<(LoggedIn | Refused)[]>("logins.mjs", orders),
-    await startWorker<(LoggedIn | Refused)[]>("logins.mjs", orders),
-  ];
   const counts: number[] = [];
   const work = { isDone: false };
   const observe = async (): Promise<void> => {
@@ -55,8 +51,7 @@ async function play(limits: Limits): Promise<Played> {
     }
   };
   const observed = observe();
-  for (const worker of workers) worker.go();
-  const answers = await Promise.all(workers.map((worker) => worker.answer()));
+  const answers = await playTwo<(LoggedIn | Refused)[]>("logins.mjs", orders);
   work.isDone = true;
   await observed;
   return {

@@ -8,7 +8,7 @@ import { gate, lateByChance } from "../support/delays.ts";
 import { manager, type Options, type StorePair, storePairs } from "../support/sessions.ts";
 import { sqliteFile } from "../support/sqlite.ts";
 import { type Intercepted, intercept } from "../support/stores.ts";
-import { startWorker } from "../support/worker.ts";
+import { playTwo } from "../support/workers.ts";
 
 const PURPOSE = "reset-password";
 const TIMES = 50;
@@ -185,12 +185,7 @@ describe("two processes on one SQLite file", () => {
       const here = oneTimeTokens(sessions);
       const tokens = await Promise.all(Array.from({ length: 40 }, () => here.issue(PURPOSE, { userId: "user-1" })));
       const orders = { path: file.path, key, purpose: PURPOSE, tokens, times: TIMES / 2 };
-      const workers = [
-        await startWorker<number[]>("consume.mjs", orders),
-        await startWorker<number[]>("consume.mjs", orders),
-      ];
-      for (const worker of workers) worker.go();
-      const [one = [], two = []] = await Promise.all(workers.map((worker) => worker.answer()));
+      const [one = [], two = []] = await playTwo<number[]>("consume.mjs", orders);
       expect(tokens.map((_, index) => (one[index] ?? 0) + (two[index] ?? 0))).toEqual(tokens.map(() => 1));
       met = one.includes(1) && two.includes(1);
     }

@@ -35,3 +35,11 @@ export async function twoWorkers(script: string, message: unknown): Promise<Runn
   for (const { tell } of workers) tell(message);
   return workers;
 }
+
+/** Two processes that get their orders, begin at the same time, and answer with a line of JSON each. */
+export async function playTwo<Answer>(script: string, orders: object): Promise<Answer[]> {
+  const workers = await twoWorkers(script, orders);
+  for (const { nextLine } of workers) expect(await nextLine()).toBe("prepared");
+  for (const { tell } of workers) tell("go");
+  return Promise.all(workers.map(async ({ nextLine }) => JSON.parse(await nextLine()) as Answer));
+}

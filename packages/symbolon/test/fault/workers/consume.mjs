@@ -1,7 +1,7 @@
 /**
  * Uses up tokens for one use, each by many calls at once, and says how many of them got an answer, token by token.
  *
- * Reads one line of JSON from its standard input: { path, key, purpose, tokens, times }.
+ * Told on standard input, as a line of JSON: { path, key, purpose, tokens, times }; it begins with the next line.
  */
 import { createInterface } from "node:readline";
 import Database from "libsql";
@@ -10,13 +10,14 @@ import { oneTimeTokens } from "symbolon/auth/one-time-tokens";
 import { sqliteStore } from "symbolon/stores/sqlite";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+process.stdout.write("ready\n");
 const { path, key, purpose, tokens, times } = JSON.parse((await lines.next()).value);
 
 const sessions = createSessionManager({ store: sqliteStore(new Database(path)), keys: [key], pruneEvery: false });
 const oneTime = oneTimeTokens(sessions);
 
-process.stdout.write("ready\n");
-// The other end says when both are ready.
+process.stdout.write("prepared\n");
+// The other end says when both are.
 await lines.next();
 
 const answers = [];

@@ -1,7 +1,7 @@
 /**
  * Logs a user in many times at once, and answers what became of each: { token, id, createdAt } or { code, limit }.
  *
- * Reads one line of JSON from its standard input: { path, key, userId, limits, times }.
+ * Told on standard input, as a line of JSON: { path, key, userId, limits, times }; it begins with the next line.
  */
 import { createInterface } from "node:readline";
 import Database from "libsql";
@@ -9,6 +9,7 @@ import { createSessionManager, openSession } from "symbolon";
 import { sqliteStore } from "symbolon/stores/sqlite";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+process.stdout.write("ready\n");
 const { path, key, userId, limits, times } = JSON.parse((await lines.next()).value);
 
 // Fine enough to tell which of two sessions is older, whichever process began it.
@@ -38,8 +39,8 @@ async function attempt() {
   }
 }
 
-process.stdout.write("ready\n");
-// The other end says when both are ready.
+process.stdout.write("prepared\n");
+// The other end says when both are.
 await lines.next();
 
 const answers = await Promise.all(Array.from({ length: times }, attempt));
