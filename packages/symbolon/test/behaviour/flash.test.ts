@@ -191,13 +191,48 @@ describe("of too many flash messages", () => {
     expect(await shown(sessions, token, "error")).toEqual(["new", "newer"]);
   });
 
-  it("eight of 300 characters are kept, of any script", async () => {
-    for (const character of ["x", "\u6f22", '"']) {
+  it.each([
+    ["x", 7],
+    ["\u6f22", 2],
+    ['"', 4],
+  ])(
+    "the oldest give way as well where all are over 2500 bytes: of eight with 300 %s each, %i are left",
+    async (character, left) => {
       const sessions = manager();
-      const texts = Array.from({ length: 8 }, () => character.repeat(300));
+      const texts = Array.from({ length: 8 }, (_, index) => `${index}${character.repeat(299)}`);
       const token = await withMessages(sessions, ...texts);
-      expect(await shown(sessions, token, "info"), character).toEqual(texts);
+      expect(await shown(sessions, token, "info")).toEqual(texts.slice(-left));
+      // However many requests they come from.
+      for (const text of texts) {
+        const session = await opened(sessions, token);
+        session.flash("info", text);
+        expect(await session.save()).toBe("saved");
+      }
+      expect(await shown(sessions, token, "info")).toEqual(texts.slice(-left));
+    },
+  );
+
+  it("the request that writes them is shown no more than its next page would be", async () => {
+    const sessions = manager();
+    const session = await opened(sessions, await withMessages(sessions));
+    for (let index = 0; index < 8; index++) session.flash("info", `${index}${"\u6f22".repeat(299)}`);
+    expect(session.flash("info").map((text) => text[0])).toEqual(["6", "7"]);
+  });
+
+  it("they leave room for roles and extra values, so that the save works", async () => {
+    const sessions = manager();
+    const { token } = await sessions.create({ userId: USER, roles: ["editor"], extra: { note: "x".repeat(4500) } });
+    for (let round = 0; round < 3; round++) {
+      const session = await opened(sessions, token);
+      for (let index = 0; index < 8; index++) session.flash("error", "\u6f22".repeat(300));
+      session.flash("info", "short");
+      session.data["round"] = round;
+      expect(await session.save()).toBe("saved");
     }
+    const after = await opened(sessions, token);
+    expect([after.data, after.roles]).toEqual([{ round: 2 }, ["editor"]]);
+    expect(after.flash("info")).toEqual(["short"]);
+    expect(after.flash("error")).toEqual(["\u6f22".repeat(300), "\u6f22".repeat(300)]);
   });
 });
 
