@@ -16,7 +16,7 @@ import { OptionsError } from "../errors.ts";
 
 /** What a token is issued for. */
 export interface OneTimeOptions {
-  /** Whose token it is: `revokeAll` ends it with the user's others. */
+  /** Whose token it is: it ends when all sessions of the user are ended, or the user's credentials change. */
   readonly userId?: string;
   /** What is handed back when the token is used; sealed under the server's key. */
   readonly extra?: Readonly<Record<string, unknown>>;

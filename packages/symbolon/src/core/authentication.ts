@@ -5,7 +5,7 @@ import { checkLogin, digestStamp, type LoginOptions } from "./beginning.ts";
 import type { LiveSession, SaveResult } from "./live-session.ts";
 import type { Envelope, Snapshot } from "./record.ts";
 import { hasOwnerIndex } from "./store.ts";
-import { verifierMatches } from "./token.ts";
+import { verifierMatches, verifierOf } from "./token.ts";
 
 /** See `Session.login`. */
 export async function logIn(live: LiveSession, userId: string, options: LoginOptions): Promise<void> {
@@ -43,29 +43,35 @@ export async function checkStamp(live: LiveSession, stamp: string | null): Promi
 export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveResult> {
   const digest = digestStamp(stamp);
   if (live.isGone) return "gone";
-  const before = requireUser(live, "keepLogin");
-  if (before.envelope.actor !== undefined) {
+  const { envelope: before, record, own } = requireUser(live, "keepLogin");
+  if (before.actor !== undefined) {
     throw new NotAllowedError("keepLogin: who acts as a user cannot change the user's credentials.");
   }
+  let isKeptByOther = false;
   const kept = await rotate(live, "stamp-changed", ({ shut, ...envelope }) => {
-    if (shut === undefined) return { ...envelope, stamp: digest };
-    // Another request saw the new credentials before this one could write them to its session.
-    const { absoluteAt } = before.envelope;
-    return shut === before.envelope.verifier ? { ...envelope, absoluteAt, stamp: digest } : null;
+    isKeptByOther = envelope.stamp === digest;
+    // Another request may have seen the new credentials before this one could write them to its session.
+    const { absoluteAt } = shut === undefined ? envelope : before;
+    return (shut ?? envelope.verifier) === own ? { ...envelope, absoluteAt, stamp: digest } : null;
   });
-  if (kept !== "saved") return live.lose();
-  await endOthers(live, before.envelope);
-  return "saved";
+  // Whoever else holds a token of this session by now did not prove to know the credentials.
+  await endOthers(live, before, kept === "saved" || isKeptByOther ? [record.lookup] : []);
+  return kept === "saved" ? kept : live.lose();
 }
 
 /** See `Session.setRoles`. */
 export async function setRoles(live: LiveSession, roles: readonly string[]): Promise<SaveResult> {
   if (live.isGone) return "gone";
-  const { id, userId } = requireUser(live, "setRoles").envelope;
-  const result = await rotate(live, "roles-changed", (envelope) =>
-    isSameList(envelope.roles, roles) ? null : { ...envelope, roles },
-  );
+  const { envelope: before, own } = requireUser(live, "setRoles");
+  const { id, userId } = before;
+  let isRefused = false;
+  const result = await rotate(live, "roles-changed", (envelope) => {
+    // Roles are taken from any token, but given to none that this request did not issue.
+    isRefused = envelope.verifier !== own && !roles.every((role) => envelope.roles.includes(role));
+    return isRefused || isSameList(envelope.roles, roles) ? null : { ...envelope, roles };
+  });
   if (result === "gone") return live.lose();
+  if (isRefused) return "gone";
   if (result === "saved") live.engine.events.emit("roles-changed", { id, userId, roles });
   return result;
 }
@@ -124,12 +130,14 @@ async function checkNewest(live: LiveSession, snapshot: Snapshot, stamp: string 
   return true;
 }
 
-/** Insists on a user who is logged in, and on a way to send a new token. */
-function requireUser(live: LiveSession, what: string): Snapshot {
+/** Insists on a user who is logged in, and on a way to send a new token; `own` is the verifier of the present one. */
+function requireUser(live: LiveSession, what: string): Snapshot & { readonly own: string } {
   live.refuseUnsendable(what);
-  const { snapshot } = live;
-  if (snapshot?.envelope.state === "authenticated") return snapshot;
-  throw new NotAllowedError(`${what}: nobody is logged in.`);
+  const { snapshot, data } = live;
+  if (snapshot?.envelope.state !== "authenticated" || data.token === null) {
+    throw new NotAllowedError(`${what}: nobody is logged in.`);
+  }
+  return { ...snapshot, own: verifierOf(data.token) };
 }
 
 async function rotate(
@@ -148,15 +156,11 @@ async function rotate(
   return outcome.status;
 }
 
-/** Ends all other sessions and pending logins of the user; without an owner index, their next check of the stamp does. */
-async function endOthers(live: LiveSession, { userId }: Envelope): Promise<void> {
-  const { vault, calls, events } = live.engine;
-  if (userId === null || !hasOwnerIndex(calls.store)) return;
-  const ending = { reason: "stamp-changed", at: live.engine.now() };
-  const kept = live.snapshot === null ? [] : [live.snapshot.record.lookup];
-  const pending = await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.p1), [], ending);
-  const others = await calls.ask("deleteByOwner", vault.ownerOf(userId), kept, ending);
-  events.emit("revoked-many", { userId, tenant: null, reason: ending.reason, count: others + pending });
+/** Ends all other sessions of the user; without an owner index, their next check of the stamp does. */
+async function endOthers(live: LiveSession, { userId }: Envelope, kept: readonly string[]): Promise<void> {
+  const { engine } = live;
+  if (userId === null || !hasOwnerIndex(engine.calls.store)) return;
+  await engine.endAllOf(userId, kept, "stamp-changed");
 }
 
 /** Compares digests, in constant time; a session without a stamp fits none but null. */

@@ -38,6 +38,7 @@ import {
   type TokenKind,
   type TokenRefusal,
   verifierMatches,
+  verifierOf,
 } from "./token.ts";
 
 /** Why a token opens no session. Never send it to a client: it tells guesses apart. */
@@ -228,6 +229,20 @@ export class Engine {
   }
 
   /**
+   * Ends whatever a user has, but for the sessions with these lookups: first what could still become a session, or
+   * reset a password, then sessions. Answers how many sessions and pending logins were ended.
+   */
+  async endAllOf(userId: string, except: readonly string[], reason: string): Promise<number> {
+    const { vault, calls } = this;
+    const ending = { reason, at: this.now() };
+    await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.o1), [], ending);
+    const pending = await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.p1), [], ending);
+    const count = pending + (await calls.ask("deleteByOwner", vault.ownerOf(userId), except, ending));
+    this.events.emit("revoked-many", { userId, tenant: null, reason, count });
+    return count;
+  }
+
+  /**
    * Ends a record for exactly one of all who ask at once; answers whether that is this call. An answer that was lost is
    * settled by the reason, which no two calls share.
    */
@@ -262,7 +277,9 @@ export class Engine {
     opensShut = false,
   ): Promise<Outcome & { readonly token: string | null }> {
     const { vault } = this;
-    const { id, state, verifier: before } = start.envelope;
+    const { id, state } = start.envelope;
+    // Of the token, not of the snapshot: that may be a version with another's token already.
+    const own = verifierOf(token);
     const kind = state === "pending" ? "p1" : "s1";
     const next = remintToken(kind, vault.ring, vault.spaces[kind], id, start.record.route);
     if (next === null) return { status: "gone", snapshot: start, token: null };
@@ -271,7 +288,7 @@ export class Engine {
       start,
       (current) => {
         const changed = change(current.envelope);
-        isOurs = changed !== null && (current.envelope.shut ?? current.envelope.verifier) === before;
+        isOurs = changed !== null && (current.envelope.shut ?? current.envelope.verifier) === own;
         if (changed === null) return null;
         if (!isOurs) return changed === current.envelope ? null : { envelope: changed };
         const generation = current.envelope.generation + 1;

@@ -94,7 +94,10 @@ export interface SessionManager<Data extends object = Record<string, unknown>> {
   revoke(userId: string, id: string, reason?: string): Promise<string | null>;
   /** Ends the session a token belongs to; idempotent. Answers whose it was: null for an anonymous one and for none. */
   revokeToken(token: string, reason?: string): Promise<string | null>;
-  /** Ends all sessions and pending logins of a user, save those whose handles are excepted; answers how many. */
+  /**
+   * Ends all sessions and pending logins of a user, save sessions whose handles are excepted, and answers how many; the
+   * user's one-time tokens, too.
+   */
   revokeAll(userId: string, options?: { except?: string | readonly string[]; reason?: string }): Promise<number>;
   /** Ends all sessions of a tenant; answers how many. */
   revokeTenant(tenant: string, reason?: string): Promise<number>;
@@ -235,18 +238,12 @@ class Manager<Data extends object> implements SessionManager<Data> {
     options: { except?: string | readonly string[]; reason?: string } = {},
   ): Promise<number> {
     refuseUnknown(options, ["except", "reason"], "revokeAll.");
-    const { vault, calls } = this.#engine;
-    const owner = this.#ownerKey(userId);
-    const pending = vault.ownerOf(userId, vault.spaces.p1);
+    const { vault } = this.#engine;
     const except = [options.except ?? []]
       .flat()
       .flatMap((id) => lookupOfHandle("s1", vault.ring, vault.space, id) ?? []);
-    const ending = this.#ending(options.reason);
-    // First what could still become a session.
-    const early = await calls.ask("deleteByOwner", pending, [], ending);
-    const count = early + (await calls.ask("deleteByOwner", owner, except, ending));
-    this.#engine.events.emit("revoked-many", { userId, tenant: null, reason: ending.reason, count });
-    return count;
+    const { reason } = this.#ending(options.reason);
+    return this.#engine.endAllOf(checkId(userId, "userId"), except, reason);
   }
 
   async revokeTenant(tenant: string, reason?: string): Promise<number> {

@@ -111,6 +111,11 @@ export function secretOf(text: string): Buffer {
   return Buffer.from(text.slice(-TEXT_LENGTH), "base64url").subarray(SECRET, TAG);
 }
 
+/** What a record holds of a token that was read before: SHA-256 of its secret, base64url. */
+export function verifierOf(text: string): string {
+  return digestText(secretOf(text));
+}
+
 /** Whether a value has the length of a token: the check that costs nothing, before any other. */
 export function hasTokenLength(kind: TokenKind, value: unknown): value is string {
   return typeof value === "string" && value.length === kind.length + 1 + TEXT_LENGTH;

@@ -237,6 +237,20 @@ describe("ending tokens before they are used", () => {
     await expect(untyped(tokens, "revokeAll", "")).rejects.toMatchObject(INVALID);
   });
 
+  it("end with all sessions of the user, and when the credentials change; others' do not", async () => {
+    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const tokens = oneTimeTokens(sessions);
+    const session = await sessions.create({ userId: "user-1", stamp: "v1" });
+    const other = await tokens.issue("reset", { userId: "user-2" });
+    const before = await tokens.issue("reset", { userId: "user-1" });
+    expect(await session.keepLogin("v2")).toBe("saved");
+    expect(await tokens.peek("reset", before)).toBeNull();
+    const again = await tokens.issue("reset", { userId: "user-1" });
+    await sessions.revokeAll("user-1", { except: session.id });
+    expect(await tokens.peek("reset", again)).toBeNull();
+    expect((await tokens.peek("reset", other))?.userId).toBe("user-2");
+  });
+
   it("is done with all of a tenant, and with everything", async () => {
     const { sessions, tokens } = world({ tenant: "t" });
     const first = await tokens.issue(PURPOSE, { userId: "user-1" });
