@@ -96,8 +96,9 @@ export function withSession<
  * @example
  * server.on("upgrade", async (request, socket, head) => {
  *   const session = await sessionOfUpgrade(sessions, request);
- *   if (session?.userId == null) return socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
- *   webSockets.handleUpgrade(request, socket, head, (ws) => greet(ws, session.userId));
+ *   const userId = session?.userId ?? null;
+ *   if (userId === null) return socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+ *   webSockets.handleUpgrade(request, socket, head, (ws) => greet(ws, userId));
  * });
  */
 export async function sessionOfUpgrade<Data extends object>(
