@@ -1,4 +1,4 @@
-import type { LoginOptions, Session } from "symbolon";
+import type { Session } from "symbolon";
 import { CARRIED_OVER, type Visit } from "./sessions.ts";
 import { rolesOf, type User, type Users } from "./users.ts";
 
@@ -10,7 +10,7 @@ export async function logIn(session: Session<Visit>, users: Users, user: User, r
 }
 
 /** What a visitor wrote before comes along, and all when a user logs in again; never what another user wrote. */
-function carriedBy({ state, userId }: Session<Visit>, user: User): LoginOptions["carry"] & {} {
+function carriedBy({ state, userId }: Session<Visit>, user: User): readonly string[] | "all" {
   if (userId === user.id) return "all";
   return state === "anonymous" ? CARRIED_OVER : [];
 }

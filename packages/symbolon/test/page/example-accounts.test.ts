@@ -362,7 +362,8 @@ describe.skipIf("missing" in search)("missing" in search ? `${title} (skipped: $
     await page.keyboard.press("Tab");
     await page.keyboard.type("not the password");
     await arrive(page, () => page.keyboard.press("Enter"));
-    expect(await focused()).toBe("problems");
+    // Browsers move the focus to the fragment of an address when they have painted it.
+    await page.locator("#problems:focus").waitFor();
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await page.locator("#name:focus").waitFor();
