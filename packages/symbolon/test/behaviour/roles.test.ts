@@ -413,8 +413,8 @@ const rivals: readonly (readonly [string, Rival, Rival])[] = [
 ];
 
 async function opening(sessions: SessionManager, tokens: readonly (string | null)[]): Promise<Session[]> {
-  const found = await Promise.all(tokens.map((token) => (token === null ? null : sessions.validate(token))));
-  return found.filter((session) => session !== null);
+  const sessionsFound = await Promise.all(tokens.map(async (token) => sessions.validate(token ?? "")));
+  return sessionsFound.filter((session) => session !== null);
 }
 
 describe.each(rivals)("two requests of one session that call %s at once", (names, first, second) => {
