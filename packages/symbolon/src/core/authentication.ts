@@ -36,7 +36,9 @@ export async function checkStamp(live: LiveSession, stamp: string | null): Promi
   const { snapshot } = live;
   if (live.isGone) return false;
   if (snapshot === null || snapshot.envelope.userId === null) return stamp === null;
-  return stampFits(snapshot.envelope, stamp) || checkNewest(live, snapshot, stamp);
+  // A newer version that this request has met may be another token's.
+  const agrees = stampFits(snapshot.envelope, stamp) && live.data.isOpenedBy(snapshot);
+  return agrees || checkNewest(live, snapshot, stamp);
 }
 
 /** See `Session.keepLogin`. */
@@ -51,8 +53,8 @@ export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveR
   const kept = await rotate(live, "stamp-changed", ({ shut, ...envelope }) => {
     isKeptByOther = envelope.stamp === digest;
     // Another request may have seen the new credentials before this one could write them to its session.
-    const { absoluteAt } = shut === undefined ? envelope : before;
-    return (shut ?? envelope.verifier) === own ? { ...envelope, absoluteAt, stamp: digest } : null;
+    const { verifier, absoluteAt } = shut ?? envelope;
+    return verifier === own ? { ...envelope, absoluteAt, stamp: digest } : null;
   });
   // Whoever else holds a token of this session by now did not prove to know the credentials.
   await endOthers(live, before, kept === "saved" || isKeptByOther ? [record.lookup] : []);
@@ -113,9 +115,10 @@ async function checkNewest(live: LiveSession, snapshot: Snapshot, stamp: string 
   const { engine } = live;
   const outcome = await engine.write(snapshot, ({ envelope }) => {
     if (stampFits(envelope, stamp)) return null;
+    const { verifier, absoluteAt } = envelope;
     const lastSeenAt = engine.now();
-    const absoluteAt = Math.min(envelope.absoluteAt, lastSeenAt + SHUT_MS);
-    return { envelope: { ...envelope, lastSeenAt, absoluteAt, verifier: "", shut: envelope.verifier } };
+    const end = Math.min(absoluteAt, lastSeenAt + SHUT_MS);
+    return { envelope: { ...envelope, lastSeenAt, absoluteAt: end, verifier: "", shut: { verifier, absoluteAt } } };
   });
   if (outcome.status === "saved") {
     const { id, userId } = snapshot.envelope;

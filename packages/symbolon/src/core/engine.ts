@@ -190,9 +190,9 @@ export class Engine {
     if (!same) {
       if (!verifierMatches(claims.verifier, snapshot.verifier)) {
         const { shut, lastSeenAt } = snapshot.envelope;
-        if (shut !== undefined)
-          return { ...this.#refuse(name, "ended"), ended: { reason: "stamp-changed", at: lastSeenAt } };
-        return { ...this.#refuse(name, "wrong-secret"), replacedAt: snapshot.envelope.lastSeenAt };
+        if (shut === undefined) return { ...this.#refuse(name, "wrong-secret"), replacedAt: lastSeenAt };
+        if (isExpired(snapshot.envelope, this.now())) return this.#refuse(name, "expired");
+        return { ...this.#refuse(name, "ended"), ended: { reason: "stamp-changed", at: lastSeenAt } };
       }
       this.#remember(name, claims, snapshot);
     }
@@ -288,7 +288,7 @@ export class Engine {
       start,
       (current) => {
         const changed = change(current.envelope);
-        isOurs = changed !== null && (current.envelope.shut ?? current.envelope.verifier) === own;
+        isOurs = changed !== null && (current.envelope.shut?.verifier ?? current.envelope.verifier) === own;
         if (changed === null) return null;
         if (!isOurs) return changed === current.envelope ? null : { envelope: changed };
         const generation = current.envelope.generation + 1;

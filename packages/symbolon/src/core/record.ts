@@ -70,10 +70,10 @@ export interface Envelope extends Times {
   /** SHA-256 of the credential stamp, base64url. */
   readonly stamp?: string;
   /**
-   * The verifier, put away: a request found the stamp changed, so no token opens the session any more. Only the very
-   * request that changed the credentials may open it again, for a minute, by keeping the login.
+   * Verifier and absolute end, put away: a request found the stamp changed, so no token opens the session any more. Only
+   * the very request that changed the credentials may open it again, for a minute, by keeping the login.
    */
-  readonly shut?: string;
+  readonly shut?: Pick<Envelope, "verifier" | "absoluteAt">;
   readonly pin?: Pin;
   readonly flashes?: readonly Flash[];
   /** The token's secret, base64url: with `onLimit: 'reuse'` only, where the token is handed out again. */

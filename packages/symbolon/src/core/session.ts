@@ -274,7 +274,7 @@ export class Session<Data extends object = Record<string, unknown>> {
 
   /**
    * Keeps a short message for the next page: `flash(kind, text)`. Like `extra`, it is sealed under the server's key
-   * alone. At most 8 are kept, of 300 characters each. Written with the next save.
+   * alone. At most 8 are kept, of 300 characters each and 2500 bytes in all. Written with the next save.
    */
   flash(kind: string, text: string): void;
   /** Takes the messages of a kind, oldest first; the next save removes them. */
