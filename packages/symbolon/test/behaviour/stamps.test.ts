@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import {
   createSessionManager,
   generateKey,
+  type OpenedSession,
   openSession,
   type Session,
   type SessionManager,
@@ -50,6 +51,15 @@ function bare(inner: Store): Store {
 
 function cookieOf(token: string): Headers {
   return new Headers({ Cookie: `__Host-sid=${token}` });
+}
+
+interface RequestParts {
+  readonly session: Session;
+  readonly commit: () => Promise<string[]>;
+}
+
+function requestOf(request: OpenedSession<Record<string, unknown>>): RequestParts {
+  return { session: request.session, commit: () => request.commit() };
 }
 
 /** What was told of one kind of event. */
@@ -108,29 +118,81 @@ describe("checkStamp, when the user's stamp is another", () => {
     expect(eventsOf(one, "logout")).toEqual([]);
   });
 
-  it("takes the cookie away with the response, in its own name and place", async () => {
-    const { sessions } = world();
-    const { token } = await sessions.create({ userId: USER, stamp: "v1" });
-    const request = await openSession(sessions, cookieOf(token));
-    expect(await request.session.checkStamp("v2")).toBe(false);
-    const cookies = await request.commit();
-    expect(cookies).toHaveLength(1);
-    expect(cookies[0]).toMatch(/^__Host-sid=;/);
-    expect(cookies[0]).toContain("Max-Age=0");
-    expect(request.isUsed).toBe(true);
+  it("sends no cookie at all: the change may have been made in another tab of this browser, which has a newer one", async () => {
+    for (const begun of [{}, { remember: true }, { pending: "second-factor" }]) {
+      const { sessions } = world({ cookie: { persistent: true } });
+      const { token } = await sessions.create({ userId: USER, stamp: "v1", data: { n: 1 }, ...begun });
+      const request = await openSession(sessions, cookieOf(token));
+      expect(await request.session.checkStamp("v2")).toBe(false);
+      request.session.data["notice"] = "Please log in again.";
+      request.session.flash("notice", "Please log in again.");
+      request.session.setDuration("5m");
+      request.session.csrfToken();
+      await request.session.logout();
+      expect([request.needsCommit(), await request.commit()]).toEqual([false, []]);
+      // The answer depends on the cookie all the same.
+      expect(request.isUsed).toBe(true);
+      // There is this one session, and nothing was begun.
+      expect(await sessions.revokeEverything()).toBe(1);
+    }
   });
 
-  it("keeps what is written afterwards for a new session of nobody", async () => {
-    const { sessions } = world();
-    const { token } = await sessions.create({ userId: USER, stamp: "v1", data: { n: 1 } });
-    const request = await openSession(sessions, cookieOf(token));
-    await request.session.checkStamp("v2");
-    request.session.data["notice"] = "Please log in again.";
-    const [cookie = ""] = await request.commit();
-    const next = /^__Host-sid=(s1_[\w-]+);/.exec(cookie)?.[1] ?? "";
-    expect(next).not.toBe(token);
-    const after = await opened(sessions, next);
-    expect([after.state, after.data]).toEqual(["anonymous", { notice: "Please log in again." }]);
+  it("has nothing to write to any more, and begins nothing but a login", async () => {
+    const one = world();
+    const { token } = await one.sessions.create({ userId: USER, stamp: "v1", data: { n: 1 }, roles: ["a"] });
+    const { session, commit } = requestOf(await openSession(one.sessions, cookieOf(token)));
+    one.calls.length = 0;
+    await session.checkStamp("v2");
+    session.data["n"] = 2;
+    const answers = [
+      await session.save(),
+      await session.update((data) => void (data["n"] = 3)),
+      await session.setRoles(["b"]),
+      await session.setExtra({ e: 1 }),
+      await session.keepLogin("v2"),
+    ];
+    expect(answers).toEqual(Array(5).fill("gone"));
+    expect(one.calls).toEqual(["update"]);
+    await session.login(USER, { stamp: "v2", carry: ["n"] });
+    session.data["m"] = 1;
+    const [cookie = ""] = await commit();
+    const after = await opened(one.sessions, /^__Host-sid=(s1_[\w-]+);/.exec(cookie)?.[1] ?? "");
+    expect([after.userId, after.data, await after.checkStamp("v2")]).toEqual([USER, { m: 1 }, true]);
+    expect(await one.sessions.count({ userId: USER })).toBe(1);
+  });
+
+  it("tells the next request why, for a minute; then the session has expired, and it is pruned like any", async () => {
+    const one = world();
+    const { sessions, clock } = one;
+    const { token } = await sessions.create({ userId: USER, stamp: "v1" });
+    clock.advance(MINUTE);
+    await (await opened(sessions, token)).checkStamp("v2");
+    const ended = { reason: "ended", ended: { reason: "stamp-changed", at: clock.now() } };
+    for (const moment of [0, MINUTE - 1]) {
+      clock.advance(moment);
+      expect((await openSession(sessions, cookieOf(token))).refusal).toEqual(ended);
+      expect(await sessions.prune()).toBe(0);
+    }
+    clock.advance(1);
+    expect((await openSession(sessions, cookieOf(token))).refusal).toEqual({ reason: "expired" });
+    expect(await sessions.prune()).toBe(1);
+    expect(await found(sessions, token)).toBe("unknown");
+    // It ended once.
+    expect(eventsOf(one, "stamp-changed")).toHaveLength(1);
+    expect(eventsOf(one, "expired")).toEqual([]);
+  });
+
+  it("does not let a session live longer that was about to end", async () => {
+    for (const lifetime of [{ absolute: "1m" } as const, { idle: "30s" } as const]) {
+      const { sessions, clock } = world();
+      const { token } = await sessions.create({ userId: USER, stamp: "v1", lifetime });
+      clock.advance(20_000);
+      await (await opened(sessions, token)).checkStamp("v2");
+      clock.advance(29_999);
+      expect(await found(sessions, token)).toBe("ended: stamp-changed");
+      clock.advance(10_001);
+      expect(await found(sessions, token)).toBe("expired");
+    }
   });
 
   it("ends this session only; the user's others are ended by their own checks", async () => {
@@ -190,6 +252,143 @@ describe("checkStamp, when the user's stamp is another", () => {
     expect(await request.session.checkStamp("v2")).toBe(false);
     expect(await request.commit()).toEqual([]);
     expect(await found(sessions, token)).toBe("ended: revoked");
+  });
+});
+
+/** What a request that opened the session before may try with it. */
+const attempts: readonly (readonly [name: string, attempt: (request: RequestParts) => Promise<unknown>])[] = [
+  ["a save", ({ session }) => changed(session).save()],
+  ["an update", ({ session }) => session.update((data) => void (data["n"] = 2))],
+  ["a message", ({ session }) => flashed(session).save()],
+  ["a shorter life", ({ session }) => shortened(session).save()],
+  ["other roles", ({ session }) => session.setRoles(["admin"])],
+  ["extra values", ({ session }) => session.setExtra({ e: 1 })],
+];
+
+function changed(session: Session): Session {
+  session.data["n"] = 2;
+  return session;
+}
+
+function flashed(session: Session): Session {
+  session.flash("notice", "text");
+  return session;
+}
+
+function shortened(session: Session): Session {
+  session.setDuration("5m");
+  return session;
+}
+
+interface Shut extends World, RequestParts {
+  readonly token: string;
+  readonly id: string;
+  /** Of one more such request: the one that changes the credentials. */
+  readonly keeper: Session;
+}
+
+/** A session that was found outdated, and a request that opened it before. */
+async function shutSession(options: Options = {}): Promise<Shut> {
+  const one = world(options);
+  const { token, id } = await one.sessions.create({ userId: USER, stamp: "v1", tenant: "t1", data: { n: 1 } });
+  const request = requestOf(await openSession(one.sessions, cookieOf(token)));
+  const [keeper, checker] = [await opened(one.sessions, token), await opened(one.sessions, token)];
+  expect(await checker.checkStamp("v2")).toBe(false);
+  return { ...one, ...request, token, id, keeper };
+}
+
+async function endedByReset(session: Session): Promise<void> {
+  session.reset();
+  await session.save();
+}
+
+describe("a session whose stamp changed", () => {
+  it.each(attempts)("is not revived by %s of a request that opened it before", async (_, attempt) => {
+    const { sessions, token, session, commit } = await shutSession();
+    expect(await attempt({ session, commit })).toBe("gone");
+    expect(session).toMatchObject({ state: "anonymous", userId: null, id: null });
+    expect([session.takeToken(), await commit()]).toEqual([null, []]);
+    expect(await found(sessions, token)).toBe("ended: stamp-changed");
+    expect(await sessions.count()).toBe(0);
+  });
+
+  it("is not revived by use: neither when a request is answered, nor by validate and refresh", async () => {
+    const lifetime = { idle: "5m" } as const;
+    const { sessions, clock, token, session, commit } = await shutSession({ lifetime });
+    clock.advance(30_000);
+    // It is time to write down that the session is in use.
+    expect(await commit()).toEqual([]);
+    expect(session.userId).toBeNull();
+    expect([await sessions.validate(token), await sessions.refresh(token)]).toEqual([null, null]);
+    clock.advance(30_000);
+    expect(await found(sessions, token)).toBe("expired");
+  });
+
+  it.each([
+    ["memory", () => memoryStore()],
+    ["sqlite", () => sqliteStore(sqliteFile().connect())],
+  ])("is neither listed nor counted, nor found or changed by its handle, on %s", async (_, make) => {
+    const { sessions, id } = await shutSession({ store: make(), seal: "server" });
+    const other = await sessions.create({ userId: USER, stamp: "v2", tenant: "t1" });
+    for (const options of [{ userId: USER }, { tenant: "t1" }, { userId: USER, tenant: "t1" }]) {
+      expect((await sessions.list(options)).sessions.map((info) => info.id)).toEqual([other.id]);
+      expect(await sessions.count(options)).toBe(1);
+    }
+    expect(await sessions.count()).toBe(1);
+    expect(await sessions.get(USER, id)).toBeNull();
+    const changes = [{ roles: ["admin"] }, { extra: { e: 1 } }, { data: () => undefined }];
+    for (const change of changes) expect(await sessions.update(USER, id, change)).toBe("gone");
+    expect(await sessions.updateAll(USER, { roles: ["b"] })).toBe(1);
+    expect(await sessions.revoke(USER, other.id)).toBe(USER);
+    expect([await sessions.count(), await sessions.countUsers()]).toEqual([0, 0]);
+  });
+
+  it.each([
+    ["memory", () => memoryStore()],
+    ["sqlite", () => sqliteStore(sqliteFile().connect())],
+  ])(
+    "holds no place in a limit, on %s: its user logs in again at once, and nobody gives way to it",
+    async (_, make) => {
+      for (const limits of [{ perUser: 1, onLimit: "reject" }, { total: 1 }] as const) {
+        const { sessions } = await shutSession({ store: make(), limits });
+        const again = await anonymous(sessions);
+        await again.login(USER, { stamp: "v2" });
+        expect(await found(sessions, taken(again))).toBe("authenticated: user-1");
+        const further = await anonymous(sessions);
+        await expect(further.login(USER)).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT" });
+      }
+      for (const onLimit of ["evict-oldest", "evict-idle"] as const) {
+        const { sessions, heard } = await shutSession({ store: make(), limits: { perUser: 2, onLimit } });
+        const both = [await sessions.create({ userId: USER }), await sessions.create({ userId: USER })];
+        for (const { token } of both) expect(await found(sessions, token)).toBe("authenticated: user-1");
+        expect(heard.filter(({ type }) => type === "evicted")).toEqual([]);
+      }
+    },
+  );
+
+  it("is not handed out again by a limit that reuses sessions", async () => {
+    const { sessions, id, token } = await shutSession({ seal: "server", limits: { perUser: 1, onLimit: "reuse" } });
+    const again = await sessions.create({ userId: USER, stamp: "v2" });
+    expect([again.id === id, again.token === token]).toEqual([false, false]);
+    expect(await found(sessions, token)).toBe("ended: stamp-changed");
+  });
+
+  it.each<[string, (one: Shut) => Promise<unknown>]>([
+    ["a logout", ({ session }) => session.logout()],
+    ["a revocation", ({ sessions, id }) => sessions.revoke(USER, id)],
+    ["the end of all the user's sessions", ({ sessions }) => sessions.revokeAll(USER)],
+    ["the end of all sessions of the tenant", ({ sessions }) => sessions.revokeTenant("t1")],
+    ["the end of all sessions", ({ sessions }) => sessions.revokeEverything()],
+    ["a reset", ({ session }) => endedByReset(session)],
+    ["a login of another user in its place", ({ session }) => session.login("user-2")],
+  ])("can still be ended, by %s, and is then gone for ever", async (_, end) => {
+    const one = await shutSession();
+    await end(one);
+    // Nobody is told why: what remains of a record is kept no longer than the record would have been.
+    expect(await found(one.sessions, one.token)).toBe("unknown");
+    expect([await one.keeper.keepLogin("v2"), one.keeper.takeToken()]).toEqual(["gone", null]);
+    expect(await found(one.sessions, one.token)).toBe("unknown");
+    expect(await one.sessions.count({ userId: USER })).toBe(0);
   });
 });
 

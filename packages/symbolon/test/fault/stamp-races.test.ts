@@ -6,6 +6,7 @@ import {
   createSessionManager,
   generateKey,
   isSymbolonError,
+  openSession,
   type Session,
   type SessionManager,
   type SessionManagerOptions,
@@ -26,7 +27,7 @@ const USER = "user-1";
 const MINUTE = 60_000;
 
 /** At least as many calls as either request makes. */
-const ORDERS = everyOrder(6, 3);
+const ORDERS = everyOrder(7, 3);
 
 const CLAIMS = { roles: ["editor"], extra: { method: "password" }, tenant: "t1", device: { name: "Phone" } };
 const DATA = { cart: ["tea"], n: 1 };
@@ -49,9 +50,9 @@ function storesOf(name: string): readonly [Store, Store] {
 }
 
 describe.each(Object.keys(stores))("keepLogin against another request of the session, on %s", (name) => {
-  it("that checks the new stamp: the user stays logged in, in every order of their store calls", async () => {
+  it("that checks the new stamp: the session goes on, in every order of their store calls", async () => {
     const pair = storesOf(name);
-    const ends = { sameSession: 0, newSession: 0 };
+    const seen = { keptFirst: 0, shutFirst: 0 };
     for (const order of ORDERS) {
       const label = order.join("");
       const stage = stageOn(pair, { namespace: `n${label}` });
@@ -59,28 +60,28 @@ describe.each(Object.keys(stores))("keepLogin against another request of the ses
       const made = await stage.elsewhere.create({ userId: USER, stamp: "v1", ...CLAIMS, data: DATA });
       stage.clock.advance(MINUTE);
       const [keeper, checker] = [await opened(one, made.token), await opened(two, made.token)];
+      const heard = listen(two);
       const answers = await play(stage, order, [() => keeper.keepLogin("v2"), () => checker.checkStamp("v2")]);
       expect(answers, label).toEqual(["saved", false]);
       const token = taken(keeper);
       const after = await opened(stage.elsewhere, token);
-      expect(after, label).toMatchObject({ ...CLAIMS, userId: USER, state: "authenticated" });
-      expect(after.authenticatedAt, label).toBe(made.authenticatedAt);
+      expect(after, label).toMatchObject({ ...CLAIMS, id: made.id, userId: USER, state: "authenticated" });
+      expect([after.createdAt, after.authenticatedAt], label).toEqual([made.createdAt, made.authenticatedAt]);
       expect(after.expiresAt, label).toBe(stage.clock.now() + 60 * MINUTE);
       expect([after.isFresh("1m"), after.isFresh("2m")], label).toEqual([false, true]);
       expect(after.data, label).toEqual(DATA);
       expect(await after.checkStamp("v2"), label).toBe(true);
-      expect(await found(stage.elsewhere, made.token), label).toMatch(
-        /^(?:wrong-secret|ended: (?:stamp-changed|replaced))$/,
-      );
-      expect(await stage.elsewhere.count({ userId: USER }), label).toBe(1);
+      expect(await found(stage.elsewhere, made.token), label).toBe("wrong-secret");
+      expect((await stage.elsewhere.list({ userId: USER })).sessions, label).toMatchObject([{ id: made.id }]);
       // The other request is nobody's, and hands no token to whoever sent it.
       expect(checker, label).toMatchObject({ state: "anonymous", userId: null });
       expect(checker.takeToken(), label).toBeNull();
-      ends[after.id === made.id ? "sameSession" : "newSession"]++;
+      const shut = heard.filter(({ type }) => type === "stamp-changed");
+      seen[shut.length === 0 ? "keptFirst" : "shutFirst"]++;
     }
-    // Both ways to stay logged in were met.
-    expect(ends.sameSession).toBeGreaterThan(20);
-    expect(ends.newSession).toBeGreaterThan(20);
+    // Both were met.
+    expect(seen.keptFirst).toBeGreaterThan(20);
+    expect(seen.shutFirst).toBeGreaterThan(20);
   });
 
   it("that logs out: the logout wins, in every order of their store calls", async () => {
@@ -166,44 +167,239 @@ describe("two sessions of a user that change the credentials at once", () => {
   });
 });
 
-interface Ended {
+/** How a session may be ended while its login is to be kept. */
+const endings: readonly (readonly [name: string, end: (request: Ending) => Promise<unknown>])[] = [
+  ["a logout", ({ session }) => session.logout()],
+  ["a revocation", ({ sessions, id }) => sessions.revoke(USER, id)],
+  ["the end of all the user's sessions", ({ sessions }) => sessions.revokeAll(USER)],
+  ["the end of all the tenant's sessions", ({ sessions }) => sessions.revokeTenant("t1")],
+  ["the end of all sessions", ({ sessions }) => sessions.revokeEverything()],
+  ["a reset", ({ session }) => reset(session)],
+  ["a login in its place", ({ session }) => session.login("user-2")],
+];
+
+interface Ending {
+  readonly sessions: SessionManager;
+  readonly id: string;
+  /** Of a request that opened it before. */
+  readonly session: Session;
+}
+
+async function reset(session: Session): Promise<void> {
+  session.reset();
+  await session.save();
+}
+
+describe.each(Object.keys(stores))("what ends a session wins over keepLogin, on %s", (name) => {
+  it.each(endings)("%s that comes after the session was shut, in every order of the store calls", async (_, end) => {
+    const pair = storesOf(name);
+    const seen = new Set<unknown>();
+    for (const order of everyOrder(5, 5)) {
+      const label = order.join("");
+      const stage = stageOn(pair, { namespace: `e${label}` });
+      const [one, two] = stage.processes;
+      const { token, id } = await stage.elsewhere.create({ userId: USER, stamp: "v1", tenant: "t1", data: DATA });
+      const [keeper, later] = [await opened(one, token), await opened(stage.elsewhere, token)];
+      const [checker, session] = [await opened(two, token), await opened(two, token)];
+      const [kept] = await play(stage, order, [
+        () => keeper.keepLogin("v2"),
+        async () => {
+          await checker.checkStamp("v2");
+          await end({ sessions: two, id, session });
+        },
+      ]);
+      seen.add(kept);
+      expect(["saved", "gone"], label).toContain(kept);
+      const issued = keeper.takeToken();
+      expect(issued === null, label).toBe(kept === "gone");
+      for (const dead of [token, issued ?? token]) {
+        expect(await stage.elsewhere.validate(dead), label).toBeNull();
+      }
+      // For ever: nobody's keepLogin begins it again.
+      expect([await later.keepLogin("v2"), later.takeToken()], label).toEqual(["gone", null]);
+      expect(await stage.elsewhere.count({ userId: USER }), label).toBe(0);
+      expect(await found(stage.elsewhere, token), label).toMatch(/^(?:unknown|ended: (?!stamp-changed))/);
+    }
+    expect(seen).toEqual(new Set(["saved", "gone"]));
+  });
+});
+
+describe.each(endings)("after %s, without the session having been shut, keepLogin", (_, end) => {
+  it("answers gone and begins nothing; the user's other sessions are ended all the same", async () => {
+    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const { token, id } = await sessions.create({ userId: USER, stamp: "v1", tenant: "t1", data: DATA });
+    const [keeper, session] = [await opened(sessions, token), await opened(sessions, token)];
+    await end({ sessions, id, session });
+    const why = await found(sessions, token);
+    const other = await sessions.create({ userId: USER, stamp: "v1" });
+    const stranger = await sessions.create({ userId: "user-3", stamp: "v1" });
+    const heard = listen(sessions);
+    expect(await keeper.keepLogin("v2")).toBe("gone");
+    expect(keeper).toMatchObject({ state: "anonymous", userId: null, id: null });
+    expect(keeper.takeToken()).toBeNull();
+    expect(heard).toMatchObject([{ type: "revoked-many", userId: USER, reason: "stamp-changed", count: 1 }]);
+    expect(await found(sessions, token)).toBe(why);
+    expect(await found(sessions, other.token)).toBe("ended: stamp-changed");
+    expect(await found(sessions, stranger.token)).toBe("authenticated: user-3");
+    expect(await sessions.count({ userId: USER })).toBe(0);
+  });
+});
+
+/** What another request may do with a session, and the token it was given for it. */
+const rivals: readonly (readonly [name: string, act: (request: Rival) => Promise<string | null>])[] = [
+  ["saves", ({ session }) => saved(session)],
+  ["updates", ({ session }) => updated(session)],
+  ["is answered, and its use is noted", ({ sessions, token }) => used(sessions, token)],
+  ["changes the roles", ({ session }) => roleChanged(session)],
+  ["refreshes the token", async ({ sessions, token }) => (await sessions.refresh(token))?.token ?? null],
+];
+
+interface Rival {
+  readonly sessions: SessionManager;
+  readonly token: string;
+  /** Opened before. */
+  readonly session: Session;
+}
+
+async function saved(session: Session): Promise<null> {
+  session.data["n"] = 2;
+  expect(["saved", "gone"]).toContain(await session.save());
+  return null;
+}
+
+async function updated(session: Session): Promise<null> {
+  expect(["saved", "gone"]).toContain(await session.update((data) => void (data["n"] = 2)));
+  return null;
+}
+
+async function used(sessions: SessionManager, token: string): Promise<null> {
+  await sessions.inspect(token);
+  return null;
+}
+
+async function roleChanged(session: Session): Promise<string | null> {
+  const result = await session.setRoles(["admin"]);
+  const token = session.takeToken();
+  expect(result).toBe(token === null ? "gone" : "saved");
+  return token;
+}
+
+describe.each(Object.keys(stores))("checkStamp against another request of the session, on %s", (name) => {
+  it.each(rivals)("that %s: nothing is revived, in every order of their store calls", async (_, act) => {
+    const pair = storesOf(name);
+    for (const order of everyOrder(4, 4)) {
+      const label = order.join("");
+      const stage = stageOn(pair, { namespace: `c${label}`, lifetime: { idle: "5m" } });
+      const [one, two] = stage.processes;
+      const { token } = await stage.elsewhere.create({ userId: USER, stamp: "v1", roles: ["editor"], data: DATA });
+      const [checker, session] = [await opened(one, token), await opened(two, token)];
+      // Enough for use to be noted.
+      stage.clock.advance(30_000);
+      const [agrees, issued] = await play(stage, order, [
+        () => checker.checkStamp("v2"),
+        () => act({ sessions: two, token, session }),
+      ]);
+      expect(agrees, label).toBe(false);
+      if (issued instanceof Error) throw issued;
+      for (const dead of [token, issued as string | null]) {
+        if (dead !== null) expect(await found(stage.elsewhere, dead), label).toBe("ended: stamp-changed");
+      }
+      expect(await stage.elsewhere.count(), label).toBe(0);
+      stage.clock.advance(MINUTE);
+      expect(await found(stage.elsewhere, token), label).toBe("expired");
+    }
+  });
+});
+
+interface Shut {
   readonly sessions: SessionManager;
   readonly clock: ManualClock;
   readonly token: string;
+  readonly id: string;
+  /** The request that changed the credentials, and has yet to keep its login. */
   readonly keeper: Session;
+  /** Another one that opened the session before: for all we know, a thief's. */
+  readonly thief: Session;
 }
 
-/** The session has ended; the request that changed the credentials has yet to keep its login. */
-async function endedFirst(options: Options = {}): Promise<Ended> {
+/** A session that another request has shut. */
+async function shutFirst(options: Options = {}): Promise<Shut> {
   const clock = manualClock();
   const shared = { store: memoryStore(), keys: [generateKey()], clock, pruneEvery: false, ...options } as const;
   const sessions = createSessionManager(shared);
-  const { token } = await sessions.create({ userId: USER, stamp: "v1", ...CLAIMS, data: DATA });
-  const [keeper, checker] = [await opened(sessions, token), await opened(sessions, token)];
+  const { token, id } = await sessions.create({ userId: USER, stamp: "v1", ...CLAIMS, data: DATA });
+  const [keeper, checker, thief] = [
+    await opened(sessions, token),
+    await opened(sessions, token),
+    await opened(sessions, token),
+  ];
   keeper.data["unsaved"] = true;
   expect(await checker.checkStamp("v2")).toBe(false);
   expect(await found(sessions, token)).toBe("ended: stamp-changed");
-  return { sessions, clock, token, keeper };
+  return { sessions, clock, token, id, keeper, thief };
 }
 
-describe("keepLogin, when another request saw the new credentials first and ended the session", () => {
-  it("begins it again with what the request changed and has yet to save", async () => {
-    const { sessions, keeper } = await endedFirst();
-    const { data } = keeper;
-    keeper.flash("notice", "Your password was changed.");
-    keeper.setDuration("5m");
+describe("keepLogin, when another request saw the new credentials first and shut the session", () => {
+  it.each(["split", "server"] as const)(
+    "opens it again with what the request changed and has yet to save (seal: %s)",
+    async (seal) => {
+      const { sessions, id, keeper } = await shutFirst({ seal });
+      const { data } = keeper;
+      keeper.flash("notice", "Your password was changed.");
+      keeper.setDuration("5m");
+      expect(await keeper.keepLogin("v2")).toBe("saved");
+      keeper.data["later"] = true;
+      expect(keeper.data).toBe(data);
+      expect(await keeper.save()).toBe("saved");
+      const after = await opened(sessions, taken(keeper));
+      expect(after).toMatchObject({ ...CLAIMS, id });
+      expect(after.data).toEqual({ ...DATA, unsaved: true, later: true });
+      expect(after.flash("notice")).toEqual(["Your password was changed."]);
+      expect((after.expiresAt ?? 0) - (after.createdAt ?? 0)).toBe(5 * MINUTE);
+    },
+  );
+
+  it("sends the new token as the response's cookie", async () => {
+    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const { token } = await sessions.create({ userId: USER, stamp: "v1", data: DATA, remember: true });
+    const request = await openSession(sessions, new Headers({ Cookie: `__Host-sid=${token}` }));
+    await (await opened(sessions, token)).checkStamp("v2");
+    await request.session.keepLogin("v2");
+    const cookies = await request.commit();
+    expect(cookies).toHaveLength(1);
+    expect(cookies[0]).toContain("Max-Age=1209600");
+    const next = /^__Host-sid=(s1_[\w-]+);/.exec(cookies[0] ?? "")?.[1] ?? "";
+    expect((await opened(sessions, next)).data).toEqual(DATA);
+  });
+
+  it("makes it a session like any: listed, counted, used, and ended with the reason of its end", async () => {
+    const { sessions, clock, id, keeper } = await shutFirst();
     expect(await keeper.keepLogin("v2")).toBe("saved");
-    keeper.data["later"] = true;
-    expect(keeper.data).toBe(data);
-    expect(await keeper.save()).toBe("saved");
-    const after = await opened(sessions, taken(keeper));
-    expect(after.data).toEqual({ ...DATA, unsaved: true, later: true });
-    expect(after.flash("notice")).toEqual(["Your password was changed."]);
-    expect((after.expiresAt ?? 0) - (after.createdAt ?? 0)).toBe(5 * MINUTE);
+    const token = taken(keeper);
+    expect((await sessions.list({ userId: USER })).sessions).toMatchObject([{ id }]);
+    expect([await sessions.count({ userId: USER }), await sessions.update(USER, id, { roles: ["a"] })]).toEqual([
+      1,
+      "saved",
+    ]);
+    clock.advance(2 * MINUTE);
+    expect((await opened(sessions, token)).roles).toEqual(["a"]);
+    expect(await sessions.revoke(USER, id)).toBe(USER);
+    expect(await found(sessions, token)).toBe("ended: revoked");
+  });
+
+  it("shuts it again with the next change, and opens it again for the request that made that one", async () => {
+    const { sessions, keeper } = await shutFirst();
+    await keeper.keepLogin("v2");
+    const token = taken(keeper);
+    const [next, checker] = [await opened(sessions, token), await opened(sessions, token)];
+    expect(await checker.checkStamp("v3")).toBe(false);
+    expect(await found(sessions, token)).toBe("ended: stamp-changed");
+    expect(await next.keepLogin("v3")).toBe("saved");
+    expect(await found(sessions, taken(next))).toBe("authenticated: user-1");
   });
 
   it("ends the user's other sessions and pending logins as ever", async () => {
-    const { sessions, keeper } = await endedFirst();
+    const { sessions, keeper } = await shutFirst();
     const others = [
       await sessions.create({ userId: USER, stamp: "v1" }),
       await sessions.create({ userId: USER, pending: "second-factor" }),
@@ -213,7 +409,7 @@ describe("keepLogin, when another request saw the new credentials first and ende
     expect(await sessions.count({ userId: USER })).toBe(1);
   });
 
-  it("does not count it twice against a limit, in any order of the two requests' store calls", async () => {
+  it("asks for no place in a limit, in any order of the two requests' store calls", async () => {
     const store = memoryStore();
     for (const order of ORDERS) {
       const label = order.join("");
@@ -229,9 +425,9 @@ describe("keepLogin, when another request saw the new credentials first and ende
 
   it("does not let it live longer, neither unused nor in all", async () => {
     for (const lifetime of [{ idle: "10m", absolute: "30m" } as const, { idle: "2h", absolute: "2h" } as const]) {
-      const { sessions, clock, keeper } = await endedFirst({ lifetime });
+      const { sessions, clock, keeper } = await shutFirst({ lifetime });
       const { createdAt } = keeper;
-      clock.advance(5 * MINUTE);
+      clock.advance(MINUTE / 2);
       expect(await keeper.keepLogin("v2")).toBe("saved");
       const session = await opened(sessions, taken(keeper));
       const end = (createdAt ?? 0) + (lifetime.absolute === "30m" ? 30 : 120) * MINUTE;
@@ -243,6 +439,22 @@ describe("keepLogin, when another request saw the new credentials first and ende
         );
       }
     }
+  });
+
+  it("keeps an end that another request had brought forward", async () => {
+    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const { token } = await sessions.create({ userId: USER, stamp: "v1" });
+    const [keeper, other, checker] = [
+      await opened(sessions, token),
+      await opened(sessions, token),
+      await opened(sessions, token),
+    ];
+    other.setDuration("5m");
+    await other.save();
+    const { expiresAt } = other;
+    await checker.checkStamp("v2");
+    expect(await keeper.keepLogin("v2")).toBe("saved");
+    expect((await opened(sessions, taken(keeper))).expiresAt).toBe(expiresAt);
   });
 
   it("loses nothing that others had saved in it", async () => {
@@ -265,12 +477,34 @@ describe("keepLogin, when another request saw the new credentials first and ende
     expect([after.data, after.extra]).toEqual([{ ...DATA, mine: true, theirs: true }, { step: 2 }]);
   });
 
+  it.each(Object.keys(stores))(
+    "may come within a minute, whoever prunes meanwhile, and no later, on %s",
+    async (name) => {
+      for (const isPruned of [false, true]) {
+        for (const [waited, answer] of [
+          [MINUTE - 1, "saved"],
+          [MINUTE, "gone"],
+        ] as const) {
+          const [store] = storesOf(name);
+          const { sessions, clock, keeper } = await shutFirst({ store });
+          clock.advance(waited);
+          if (isPruned) expect(await sessions.prune()).toBe(answer === "saved" ? 0 : 1);
+          expect(await keeper.keepLogin("v2")).toBe(answer);
+          expect(await sessions.count({ userId: USER })).toBe(answer === "saved" ? 1 : 0);
+          expect(keeper.takeToken() === null).toBe(answer === "gone");
+        }
+      }
+    },
+  );
+
   it("keeps it ended where it would have expired meanwhile", async () => {
-    const { sessions, clock, keeper } = await endedFirst({ lifetime: { idle: "10m", absolute: "1h" } });
-    clock.advance(10 * MINUTE);
-    expect(await keeper.keepLogin("v2")).toBe("gone");
-    expect(keeper.takeToken()).toBeNull();
-    expect(await sessions.count({ userId: USER })).toBe(0);
+    for (const lifetime of [{ idle: "30s" } as const, { absolute: "30s" } as const]) {
+      const { sessions, clock, keeper } = await shutFirst({ lifetime });
+      clock.advance(30_000);
+      expect(await keeper.keepLogin("v2")).toBe("gone");
+      expect(keeper.takeToken()).toBeNull();
+      expect(await sessions.count({ userId: USER })).toBe(0);
+    }
   });
 
   it("keeps it pinned to the client it was begun by", async () => {
@@ -292,29 +526,55 @@ describe("keepLogin, when another request saw the new credentials first and ende
     expect((await sessions.validate(next, client))?.userId).toBe(USER);
     expect(await sessions.validate(next, { ip: "203.0.113.10" })).toBeNull();
   });
+
+  it("opens nothing for who holds the token of before", async () => {
+    const { sessions, token, keeper, thief } = await shutFirst();
+    expect(await keeper.keepLogin("v2")).toBe("saved");
+    const next = taken(keeper);
+    expect(await found(sessions, token)).toBe("wrong-secret");
+    expect([await sessions.validate(token), await sessions.refresh(token)]).toEqual([null, null]);
+    expect(() => thief.data).not.toThrow();
+    expect(await thief.setRoles(["admin"])).toBe("gone");
+    expect(thief.takeToken()).toBeNull();
+    expect(await thief.checkStamp("v2")).toBe(false);
+    expect([await thief.keepLogin("v2"), thief.takeToken()]).toEqual(["gone", null]);
+    const after = await opened(sessions, next);
+    expect([after.roles, after.data]).toEqual([CLAIMS.roles, DATA]);
+  });
+
+  it("opens nothing under a token that was dead before the session was shut", async () => {
+    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const { token } = await sessions.create({ userId: USER, stamp: "v1", data: DATA });
+    const late = await opened(sessions, token);
+    const next = (await sessions.refresh(token))?.token ?? "";
+    await (await opened(sessions, next)).checkStamp("v2");
+    expect([await late.keepLogin("v2"), late.takeToken()]).toEqual(["gone", null]);
+    for (const dead of [token, next]) expect(await sessions.validate(dead)).toBeNull();
+    expect(await sessions.count({ userId: USER })).toBe(0);
+  });
 });
 
-describe.each<[string, (sessions: SessionManager, id: string, other: Session) => Promise<unknown>]>([
-  ["a logout", (_sessions, _id, other) => other.logout()],
-  ["a revocation", (sessions, id) => sessions.revoke(USER, id)],
-  ["the end of all the user's sessions", (sessions) => sessions.revokeAll(USER)],
-  ["the end of all a tenant's sessions", (sessions) => sessions.revokeTenant("t1")],
-  ["a login in its place", (_sessions, _id, other) => other.login("user-2")],
-])("after %s keepLogin", (_, end) => {
-  it("answers gone, begins nothing and ends nobody's session", async () => {
-    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
-    const heard = listen(sessions);
-    const { token, id } = await sessions.create({ userId: USER, stamp: "v1", tenant: "t1", data: DATA });
-    const [keeper, other] = [await opened(sessions, token), await opened(sessions, token)];
-    await end(sessions, id, other);
-    const bystander = await sessions.create({ userId: USER, stamp: "v1" });
-    heard.length = 0;
-    expect(await keeper.keepLogin("v2")).toBe("gone");
-    expect(keeper).toMatchObject({ state: "anonymous", userId: null, id: null });
-    expect(keeper.takeToken()).toBeNull();
-    expect(heard).toEqual([]);
-    expect(await found(sessions, bystander.token)).toBe("authenticated: user-1");
-    expect(await sessions.count({ userId: USER })).toBe(1);
+describe.each(Object.keys(stores))("two requests of one session that keep its login at once, on %s", (name) => {
+  it.each([
+    ["as it is", false],
+    ["after it was shut", true],
+  ])("get one token that works, in every order of their store calls: %s", async (_, isShut) => {
+    const pair = storesOf(name);
+    for (const order of everyOrder(5, 5)) {
+      const label = order.join("");
+      const stage = stageOn(pair, { namespace: `d${Number(isShut)}${label}` });
+      const { token } = await stage.elsewhere.create({ userId: USER, stamp: "v1", data: DATA });
+      const [one, two] = [await opened(stage.processes[0], token), await opened(stage.processes[1], token)];
+      if (isShut) await (await opened(stage.elsewhere, token)).checkStamp("v2");
+      const answers = await play(stage, order, [() => one.keepLogin("v2"), () => two.keepLogin("v2")]);
+      expect(answers.toSorted(), label).toEqual(["gone", "saved"]);
+      const issued = [one.takeToken(), two.takeToken()].filter((next) => next !== null);
+      expect(issued, label).toHaveLength(1);
+      const after = await opened(stage.elsewhere, issued[0] ?? "");
+      expect([after.userId, after.data, await after.checkStamp("v2")], label).toEqual([USER, DATA, true]);
+      expect(await found(stage.elsewhere, token), label).toBe("wrong-secret");
+      expect(await stage.elsewhere.count({ userId: USER }), label).toBe(1);
+    }
   });
 });
 
@@ -371,7 +631,7 @@ async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome> {
   }
 }
 
-const cases = MODES.flatMap((mode) => [1, 2, 3, 4, 5].map((nth) => ({ mode, nth })));
+const cases = MODES.flatMap((mode) => [1, 2, 3, 4, 5, 6].map((nth) => ({ mode, nth })));
 
 describe.each(cases)("when store call $nth goes wrong ($mode)", ({ mode, nth }) => {
   it("checkStamp ends the session or throws, and never lets it pass", async () => {
@@ -417,23 +677,30 @@ describe.each(cases)("when store call $nth goes wrong ($mode)", ({ mode, nth }) 
     expect(await one.elsewhere.count({ userId: USER })).toBe(1);
   });
 
-  it("keepLogin after another request ended the session begins it again, once, or can be called again", async () => {
+  it("keepLogin after another request shut the session opens it again, once, or can be called again", async () => {
     const one = withFaults();
-    const { token } = await one.elsewhere.create({ userId: USER, stamp: "v1", data: DATA });
+    const { token, id } = await one.elsewhere.create({ userId: USER, stamp: "v1", data: DATA });
+    const other = await one.elsewhere.create({ userId: USER, stamp: "v1" });
     const session = await opened(one.sessions, token);
     await (await opened(one.elsewhere, token)).checkStamp("v2");
     faultAt(one, nth, mode);
     const outcome = await outcomeOf(() => session.keepLogin("v2"));
     one.faulty.heal();
+    const issued = session.takeToken();
+    // The session is open under the token that was issued, and shut while none was.
+    expect(await found(one.elsewhere, token)).toBe(issued === null ? "ended: stamp-changed" : "wrong-secret");
+    if (issued !== null) expect((await opened(one.elsewhere, issued)).data).toEqual(DATA);
     if ("error" in outcome) {
       expectTyped(outcome.error, mode);
       expect(await session.keepLogin("v2")).toBe("saved");
     } else {
       expect(outcome.answer).toBe("saved");
+      expect(issued).not.toBeNull();
     }
-    const after = await opened(one.elsewhere, taken(session));
-    expect([after.userId, after.data]).toEqual([USER, DATA]);
-    expect(await found(one.elsewhere, token)).toBe("ended: stamp-changed");
+    const after = await opened(one.elsewhere, session.takeToken() ?? issued ?? "");
+    expect([after.userId, after.id, after.data, await after.checkStamp("v2")]).toEqual([USER, id, DATA, true]);
+    expect(await found(one.elsewhere, token)).toBe("wrong-secret");
+    expect(await found(one.elsewhere, other.token)).toBe("ended: stamp-changed");
     expect(await one.elsewhere.count({ userId: USER })).toBe(1);
   });
 });
