@@ -1,5 +1,5 @@
 /** Why a visitor's session is over, in words. */
-import type { Request, RequestHandler } from "express";
+import type { RequestHandler } from "express";
 import type { Refusal } from "symbolon";
 import { refusalOf, sessionOf } from "symbolon/frameworks/express";
 import { END_REASONS, type Sessions } from "./sessions.ts";
@@ -24,11 +24,6 @@ export function tellWhyEnded(sessions: Sessions): RequestHandler {
     if (words !== null) sessionOf(request, sessions).flash("ended", words);
     next();
   };
-}
-
-/** The same for a session that this very request found outdated. */
-export function tellStampChanged(request: Request, sessions: Sessions): void {
-  sessionOf(request, sessions).flash("ended", WORDS["stamp-changed"] ?? OVER);
 }
 
 function wordsFor(refusal: Refusal | null): string | null {

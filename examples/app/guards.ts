@@ -2,7 +2,6 @@
 import type { Request, RequestHandler, Response } from "express";
 import { requireFresh, requireRole, requireStamp, sessionOf } from "symbolon/frameworks/express";
 import { sendProblem, sendThrough } from "./answers.ts";
-import { tellStampChanged } from "./ended.ts";
 import type { Services } from "./services.ts";
 import type { User } from "./users.ts";
 
@@ -10,8 +9,7 @@ import type { User } from "./users.ts";
 export function behindLogin({ sessions, users }: Services): RequestHandler {
   return requireStamp<Request, Response>((userId) => users.find(userId)?.stamp ?? null, {
     sessions,
-    onRefused(request, response, { code }) {
-      if (code === "stamp-changed") tellStampChanged(request, sessions);
+    onRefused(request, response) {
       sendThrough(request, response, "/login");
     },
   });
