@@ -50,8 +50,7 @@ export function loginRoutes(services: Services): Router {
       const problems = [{ field: "password", text: WRONG_PASSWORD }];
       return sendBack(response, session, { path: "/confirm", problems, typed: {} }, back);
     }
-    const before = await sessions.get(id, session.id ?? "");
-    await logIn(session, users, user, before?.remember ?? false);
+    await logIn(session, users, user, session.remember);
     return redirect(response, back);
   });
 

@@ -110,6 +110,11 @@ export class Session<Data extends object = Record<string, unknown>> {
     return this.#live.envelope?.device ?? null;
   }
 
+  /** Whether the user asked to be remembered, so that the session outlives the browser. */
+  get remember(): boolean {
+    return this.#live.envelope?.remember ?? false;
+  }
+
   /** Milliseconds since the epoch, as all instants; null until the session is stored. */
   get createdAt(): number | null {
     return this.#live.envelope?.createdAt ?? null;

@@ -68,6 +68,18 @@ async function logIn(sessions: SessionManager, options: LoginOptions, token: str
   return cookie;
 }
 
+describe("session.remember", () => {
+  it("says whether the user asked to be remembered", async () => {
+    const { sessions } = world();
+    const visitor = await request(sessions);
+    expect(visitor.session.remember).toBe(false);
+    await visitor.session.login(USER, { remember: true });
+    expect(visitor.session.remember).toBe(true);
+    await visitor.session.login(USER);
+    expect(visitor.session.remember).toBe(false);
+  });
+});
+
 describe("a remembered session", () => {
   it("lives 14 days unused, 30 days in all, instead of an hour and a day", async () => {
     const { sessions, clock } = world();

@@ -360,7 +360,8 @@ describe("keepLogin, when another request saw the new credentials first and shut
   );
 
   it("sends the new token as the response's cookie", async () => {
-    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const clock = manualClock();
+    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false, clock });
     const { token } = await sessions.create({ userId: USER, stamp: "v1", data: DATA, remember: true });
     const request = await openSession(sessions, new Headers({ Cookie: `__Host-sid=${token}` }));
     await (await opened(sessions, token)).checkStamp("v2");
