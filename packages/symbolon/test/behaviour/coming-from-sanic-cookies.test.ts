@@ -2,6 +2,7 @@
 import { createSessionManager, generateKey, type LoginOptions, openSession, type SessionManager } from "symbolon";
 import { requireLogin, sessionOf, withSession } from "symbolon/frameworks/fetch";
 import { memoryStore } from "symbolon/stores/memory";
+import { manualClock } from "symbolon/testing";
 import { mirrored } from "symbolon/stores/mirrored";
 import { beforeEach, describe, expect, it } from "vitest";
 
@@ -32,7 +33,8 @@ describe("coming from sanic-cookies", () => {
   let sessions: SessionManager<Data>;
 
   beforeEach(() => {
-    sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
+    const clock = manualClock();
+    sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false, clock });
   });
 
   it("stores nothing and sets no cookie for a session nobody wrote to", async () => {
