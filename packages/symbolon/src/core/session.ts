@@ -251,7 +251,8 @@ export class Session<Data extends object = Record<string, unknown>> {
    * Keeps this session after its user's credentials were changed in it: it takes the new stamp and a new token, and
    * all other sessions, pending logins and one-time tokens of the user are ended (R-034). Call it right after the
    * change: should another request of this session see the new credentials first, the session can be kept for a minute
-   * more. When it was logged out, revoked or given another token meanwhile, it answers `gone`, and the others are ended.
+   * more. When it was logged out, revoked or given another token meanwhile, it answers `gone`; the others end then, or at
+   * the latest with their next `checkStamp`.
    *
    * @throws {NotAllowedError} when nobody is logged in, or somebody acts as the user.
    * @throws {StoreUnavailableError} when the others could not be ended, or the stamp not be written.
