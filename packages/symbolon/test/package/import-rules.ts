@@ -66,14 +66,14 @@ const RULES: Readonly<Record<string, Rule>> = {
     values: ["errors.ts", "crypto/", "core/", "http/"],
   },
   "frameworks/shared/": {
-    why: "what bindings share imports http/index.ts, errors, types, its own folder and built-in modules",
-    values: ["errors.ts", "http/index.ts", "frameworks/shared/"],
+    why: "what bindings share imports http/index.ts, auth/guards.ts, errors, types, its own folder and built-in modules",
+    values: ["errors.ts", "http/index.ts", "auth/guards.ts", "frameworks/shared/"],
     types: ["core/", "auth/", "http/"],
     builtins: "all",
   },
   "frameworks/": {
-    why: "a binding imports http/index.ts, auth/guards.ts, errors, types, and frameworks/shared/; never another binding",
-    values: ["errors.ts", "http/index.ts", "auth/guards.ts", "frameworks/shared/"],
+    why: "a binding imports http/index.ts, errors, types, and frameworks/shared/; never another binding",
+    values: ["errors.ts", "http/index.ts", "frameworks/shared/"],
     types: ["core/", "auth/", "http/"],
     builtins: "types",
   },
