@@ -11,6 +11,8 @@
  * `open` gives one handle more on the same storage each time, and the storage is empty when a case starts.
  */
 import { admissionCases } from "./contract/admission-cases.ts";
+import { admissionCountCases } from "./contract/admission-count-cases.ts";
+import { admissionRaceCases } from "./contract/admission-race-cases.ts";
 import { byteAndTextCases } from "./contract/byte-and-text-cases.ts";
 import { closingCases } from "./contract/closing-cases.ts";
 import type { ContractCase } from "./contract/contract-case.ts";
@@ -32,6 +34,8 @@ export const storeContract: readonly ContractCase[] = [
   ...raceCases,
   ...ownerIndexCases,
   ...admissionCases,
+  ...admissionCountCases,
+  ...admissionRaceCases,
   ...tenantIndexCases,
   ...pruningCases,
   ...replicationCases,
