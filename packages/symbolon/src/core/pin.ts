@@ -25,7 +25,7 @@ export interface PinOptions {
 export type ResolvedPin = Required<PinOptions>;
 
 /** Which pin does not fit. */
-export type PinMismatch = "ip" | "userAgent";
+type PinMismatch = "ip" | "userAgent";
 
 /** Checks `pin`; null when nothing is pinned. */
 export function resolvePin(pin: PinOptions | undefined): ResolvedPin | null {
@@ -82,7 +82,7 @@ export function pinOf(client: Client, { ip, userAgent }: ResolvedPin): Pin {
 }
 
 /** Compares a client with a pin; what is unknown on either side does not fit. */
-export function findMismatch(pin: Pin, client: Client, wanted: ResolvedPin): PinMismatch | null {
+function findMismatch(pin: Pin, client: Client, wanted: ResolvedPin): PinMismatch | null {
   const now = pinOf(client, wanted);
   if (wanted.ip !== "off" && (pin.ip === undefined || pin.ip !== now.ip)) return "ip";
   if (wanted.userAgent && (pin.userAgent === undefined || pin.userAgent !== now.userAgent)) return "userAgent";
@@ -90,7 +90,7 @@ export function findMismatch(pin: Pin, client: Client, wanted: ResolvedPin): Pin
 }
 
 /** Fills what a pin leaves open; null when nothing is to be added. */
-export function adoptPin(pin: Pin, client: Client, wanted: ResolvedPin): Pin | null {
+function adoptPin(pin: Pin, client: Client, wanted: ResolvedPin): Pin | null {
   const filled = { ...pinOf(client, wanted), ...pin };
   return filled.ip === pin.ip && filled.userAgent === pin.userAgent ? null : filled;
 }
