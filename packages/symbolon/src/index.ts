@@ -27,8 +27,11 @@ export type * from "./core/store.ts";
 export {
   canAdmit,
   canClose,
+  canLock,
   canPrune,
   canReplicate,
+  canWarn,
+  hasInvalidations,
   hasOwnerIndex,
   hasTenantIndex,
   isTombstone,

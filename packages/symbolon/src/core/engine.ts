@@ -18,6 +18,7 @@ import { changeOf, type Envelope, type Snapshot, type SnapshotChange, type Vault
 import { StoreCalls } from "./store-calls.ts";
 import {
   type Awaitable,
+  canWarn,
   type Ending,
   isTombstone,
   type RecordKey,
@@ -110,6 +111,8 @@ export class Engine {
     this.codec = new DataCodec(options);
     this.#queue = new CommitQueue(options.storeTimeout);
     this.calls = new StoreCalls(store, options.storeTimeout, options.clock, this.events);
+    // Later, so that the application has had the time to listen.
+    if (canWarn(store)) setImmediate(() => store.onWarning((warning) => this.events.emit("store-warning", warning)));
   }
 
   now(): number {

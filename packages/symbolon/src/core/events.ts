@@ -2,6 +2,7 @@
 
 import type { Clock } from "./clock.ts";
 import type { Device, SessionState } from "./record.ts";
+import type { StoreWarning } from "./store.ts";
 
 /** What every event about one session says. */
 interface SessionFacts {
@@ -77,6 +78,8 @@ export interface SessionEvents {
   "store-failed": { readonly method: string; readonly error: unknown };
   /** Several calls in a row timed out: the store is not asked for `forMs` milliseconds. */
   "store-paused": { readonly forMs: number };
+  /** The store works, but says that something about it should be looked at. */
+  "store-warning": StoreWarning;
   /** The keyring was replaced; key ids as four hex digits, the one that seals first. */
   "keys-changed": { readonly keys: readonly string[] };
   /** Expired records were removed. */

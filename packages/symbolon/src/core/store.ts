@@ -28,6 +28,8 @@ export interface StoreCall {
    * interrupted midway. Reading it costs an allocation, so read it only when it is used.
    */
   readonly signal: AbortSignal;
+  /** Set when the answer must be what the storage holds now: a store that answers from a cache must not. */
+  readonly fresh?: boolean;
 }
 
 /** Where one record is. `lookup` alone is unique; `route` says which records must live together. */
@@ -234,6 +236,72 @@ export interface Replication {
   apply(entry: StoredRecord | Tombstone, call: StoreCall): Awaitable<boolean>;
 }
 
+/** A lock: `route` says with which records it must live together, as for a record. */
+export interface LockKey {
+  readonly space: string;
+  readonly route: number;
+  /** Digest of the lock's name: 43 characters. Locks and records never meet, whatever they are called. */
+  readonly lock: string;
+}
+
+/** What became of an attempt to take a lock. */
+export type Acquisition =
+  /** Held from now on. `fence` is greater than that of every holder before: a positive safe integer. */
+  | { readonly status: "acquired"; readonly fence: number }
+  /** Somebody else holds it, for so many milliseconds more unless they renew or release it. */
+  | { readonly status: "held"; readonly remaining: number };
+
+/**
+ * Ability: locks that all processes respect which share the storage. A lease ends by the clock of the store's server,
+ * where it has one, else by `call.now`: a holder that does not renew it in time has lost the lock.
+ */
+export interface Locking {
+  /**
+   * Takes the lock for `lease` milliseconds unless another holder has it, in one atomic step; never waits. For the
+   * holder that has it already, the lease starts anew and the fence stays: a lost answer is settled by asking again.
+   */
+  acquireLock(key: LockKey, holder: string, lease: number, call: StoreCall): Awaitable<Acquisition>;
+  /** Starts the lease anew if this holder still has the lock; answers whether it has. */
+  renewLock(key: LockKey, holder: string, lease: number, call: StoreCall): Awaitable<boolean>;
+  /** Frees the lock if this holder still has it; answers whether it had. */
+  releaseLock(key: LockKey, holder: string, call: StoreCall): Awaitable<boolean>;
+}
+
+/** Hears what is written, by whichever process. What it throws is ignored. */
+export interface InvalidationListener {
+  /** A record was updated or ended. Sometimes also told of one that was not. */
+  changed(lookup: string): void;
+  /** A lock was released; one whose lease ran out is not told. */
+  released(lock: string): void;
+  /** From here on messages may be missing: whatever was kept because none came must go. */
+  lost(): void;
+  /** Messages arrive again. */
+  restored(): void;
+}
+
+/** Ability: tell what is written, so that other processes need not ask. */
+export interface Invalidations {
+  /**
+   * Listens until the returned function is called. Once it has resolved, every write that any handle acknowledges is
+   * told, in the order of the writes to one record, unless `lost` says otherwise; also those of this handle.
+   */
+  subscribe(listener: InvalidationListener, call: StoreCall): Awaitable<() => Awaitable<void>>;
+}
+
+/** Something an operator should know of, although no call failed. */
+export interface StoreWarning {
+  /** Which, in a word or two: `unsafe-eviction`. */
+  readonly code: string;
+  /** What it is and what to do; it names no session. */
+  readonly message: string;
+}
+
+/** Ability: warn. */
+export interface Warning {
+  /** Calls the listener with each warning from now on, and with those there were before. */
+  onWarning(listener: (warning: StoreWarning) => void): void;
+}
+
 /** Ability: let go of what the store opened itself (never the client the application passed). */
 export interface Closing {
   close(): Awaitable<void>;
@@ -263,6 +331,18 @@ export function canPrune<S extends Store>(store: S): store is S & Pruning {
 
 export function canReplicate<S extends Store>(store: S): store is S & Replication {
   return "apply" in store && "scan" in store;
+}
+
+export function canLock<S extends Store>(store: S): store is S & Locking {
+  return "acquireLock" in store;
+}
+
+export function hasInvalidations<S extends Store>(store: S): store is S & Invalidations {
+  return "subscribe" in store;
+}
+
+export function canWarn<S extends Store>(store: S): store is S & Warning {
+  return "onWarning" in store;
 }
 
 export function canClose<S extends Store>(store: S): store is S & Closing {

@@ -2,7 +2,9 @@
 import {
   type Admitting,
   type Ending,
+  type Invalidations,
   isTombstone,
+  type Locking,
   type OwnerIndex,
   type PageRequest,
   type Pruning,
@@ -19,6 +21,8 @@ import { OptionsError, StoreUnavailableError } from "../errors.ts";
 import { admitAmong } from "./shared/admission.ts";
 import { decodeCursor, encodeCursor, newestFirst } from "./shared/cursor.ts";
 import { deadlineBuckets } from "./shared/deadline-buckets.ts";
+import { listeners } from "./shared/listeners.ts";
+import { localLocks } from "./shared/local-locks.ts";
 
 /** Options of `memoryStore`. */
 export interface MemoryStoreOptions {
@@ -27,7 +31,14 @@ export interface MemoryStoreOptions {
 }
 
 /** What `memoryStore` can do. */
-export type MemoryStore = Store & OwnerIndex & Admitting & TenantIndex & Pruning & Replication;
+export type MemoryStore = Store &
+  OwnerIndex &
+  Admitting &
+  TenantIndex &
+  Pruning &
+  Locking &
+  Invalidations &
+  Replication;
 
 /** One entry in its place; the entry is replaced, never changed, and its bytes are the store's own. */
 interface Slot {
@@ -61,6 +72,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   /** By space, how many records with an owner are held, those past their deadline included. */
   const owned = new Map<string, number>();
   const buckets = deadlineBuckets<Slot>();
+  const locks = localLocks();
+  const told = listeners();
   let serial = 0;
 
   function find(lookup: string, space: string): Slot | undefined {
@@ -125,8 +138,9 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
   function end(slot: Slot, record: StoredRecord, ending: Ending, now: number): void {
     const deadline = Math.min(record.deadline, ending.at + TOMBSTONE_MS);
-    if (deadline <= now) return remove(slot);
     const { space, route, lookup } = record;
+    told.changed(lookup);
+    if (deadline <= now) return remove(slot);
     replace(slot, { space, route, lookup, endedAt: ending.at, reason: ending.reason, deadline });
   }
 
@@ -205,6 +219,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         data: change.data === undefined ? entry.data : change.data && own(change.data),
       };
       buckets.file(slot);
+      told.changed(key.lookup);
       return "updated";
     },
 
@@ -278,8 +293,21 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (held.space !== entry.space || isTombstone(held)) return false;
       if (!isTombstone(entry) && entry.version <= held.version) return false;
       replace(slot, copyIn(entry));
+      told.changed(entry.lookup);
       return true;
     },
+
+    acquireLock: (key, holder, lease, call) => locks.acquire(key, holder, lease, call.now),
+
+    renewLock: (key, holder, lease, call) => locks.renew(key, holder, lease, call.now),
+
+    releaseLock(key, holder, call) {
+      const wasHeld = locks.release(key, holder, call.now);
+      if (wasHeld) told.released(key.lock);
+      return wasHeld;
+    },
+
+    subscribe: (listener) => told.add(listener),
   };
 }
 

@@ -4,12 +4,17 @@ import {
   type Awaitable,
   canAdmit,
   canClose,
+  canLock,
   canPrune,
   canReplicate,
+  canWarn,
   type Closing,
+  hasInvalidations,
   hasOwnerIndex,
   hasTenantIndex,
+  type Invalidations,
   isTombstone,
+  type Locking,
   type OwnerIndex,
   type OwnerKey,
   type Pruning,
@@ -19,6 +24,7 @@ import {
   type Store,
   type StoreCall,
   type TenantIndex,
+  type Warning,
 } from "../core/store.ts";
 import { NotSupportedError, OptionsError } from "../errors.ts";
 import { type MirrorFailure, mirrorSet, type MirrorTarget, type MirrorWork } from "./shared/mirror-set.ts";
@@ -59,6 +65,9 @@ export type MirroredStore<P extends Store = Store> = Store &
   (P extends Admitting ? Admitting : unknown) &
   (P extends TenantIndex ? TenantIndex : unknown) &
   (P extends Pruning ? Pruning : unknown) &
+  (P extends Locking ? Locking : unknown) &
+  (P extends Invalidations ? Invalidations : unknown) &
+  (P extends Warning ? Warning : unknown) &
   (P extends Replication ? Replication : unknown) &
   (P extends Closing ? Closing : unknown);
 
@@ -246,6 +255,25 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
         return removed;
       },
     };
+    Object.assign(store, ability);
+  }
+
+  if (canLock(primary)) {
+    const ability: Locking = {
+      acquireLock: (key, holder, lease, call) => primary.acquireLock(key, holder, lease, call),
+      renewLock: (key, holder, lease, call) => primary.renewLock(key, holder, lease, call),
+      releaseLock: (key, holder, call) => primary.releaseLock(key, holder, call),
+    };
+    Object.assign(store, ability);
+  }
+
+  if (hasInvalidations(primary)) {
+    const ability: Invalidations = { subscribe: (listener, call) => primary.subscribe(listener, call) };
+    Object.assign(store, ability);
+  }
+
+  if (canWarn(primary)) {
+    const ability: Warning = { onWarning: (listener) => primary.onWarning(listener) };
     Object.assign(store, ability);
   }
 

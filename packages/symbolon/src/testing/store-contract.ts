@@ -17,6 +17,8 @@ import { byteAndTextCases } from "./contract/byte-and-text-cases.ts";
 import { closingCases } from "./contract/closing-cases.ts";
 import type { ContractCase } from "./contract/contract-case.ts";
 import { endingCases } from "./contract/ending-cases.ts";
+import { invalidationCases } from "./contract/invalidation-cases.ts";
+import { lockingCases } from "./contract/locking-cases.ts";
 import { ownerIndexCases } from "./contract/owner-index-cases.ts";
 import { pruningCases } from "./contract/pruning-cases.ts";
 import { raceCases } from "./contract/race-cases.ts";
@@ -38,6 +40,8 @@ export const storeContract: readonly ContractCase[] = [
   ...admissionRaceCases,
   ...tenantIndexCases,
   ...pruningCases,
+  ...lockingCases,
+  ...invalidationCases,
   ...replicationCases,
   ...closingCases,
 ];

@@ -1,12 +1,14 @@
 /** Every event: what raises it, what it says, how often, and that it says nothing secret. */
 import { createHash } from "node:crypto";
 import {
+  createSessionManager,
   generateKey,
   limitPresets,
   openSession,
   type SessionEvents,
   type SessionManager,
   type StoredRecord,
+  type StoreWarning,
 } from "symbolon";
 import { oneTimeTokens } from "symbolon/auth/one-time-tokens";
 import { memoryStore } from "symbolon/stores/memory";
@@ -556,6 +558,24 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         const error = expect.objectContaining({ code: "ERR_STORE_TIMEOUT" }) as unknown;
         const late = { type: "store-failed", method: "read", error };
         return [late, late, late, { type: "store-paused", forMs: 1000 }];
+      },
+    },
+  ],
+  "store-warning": [
+    {
+      name: "what the store warns of, also of before anybody could listen",
+      run: async () => {
+        const warning = { code: "unsafe-eviction", message: "Sessions may be dropped; set noeviction." };
+        const store = {
+          ...memoryStore(),
+          onWarning: (listener: (one: StoreWarning) => void) => [warning, warning].forEach(listener),
+        };
+        const heard: Facts[] = [];
+        const sessions = createSessionManager({ store, keys: [generateKey()], pruneEvery: false });
+        sessions.on("store-warning", ({ at: _, ...event }) => heard.push(event));
+        await new Promise((resolve) => setImmediate(resolve));
+        expect(heard).toEqual([warning, warning].map((one) => ({ type: "store-warning", ...one })));
+        return [];
       },
     },
   ],

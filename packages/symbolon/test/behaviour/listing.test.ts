@@ -1,11 +1,12 @@
 import { createSessionManager, generateKey, type SessionManager, type Store } from "symbolon";
-import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { memoryStore } from "symbolon/stores/memory";
 import { sqliteStore } from "symbolon/stores/sqlite";
 import { type ManualClock, manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
 import { sqliteFile } from "../support/sqlite.ts";
+import type { FullStore } from "../support/stores.ts";
 
-const stores: readonly [string, () => MemoryStore][] = [
+const stores: readonly [string, () => FullStore][] = [
   ["memory", () => memoryStore()],
   ["sqlite", () => sqliteStore(sqliteFile().connect())],
 ];

@@ -7,7 +7,7 @@ import { type ManualClock, manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
 import { found, listen, manager, type Options, untyped } from "../support/sessions.ts";
 import { sqliteFile } from "../support/sqlite.ts";
-import { spied } from "../support/stores.ts";
+import { type FullStore, spied } from "../support/stores.ts";
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;
@@ -304,13 +304,13 @@ function windowsOf(secret: string): Set<string> {
   return windows;
 }
 
-async function entriesIn(store: ReturnType<typeof memoryStore>): Promise<readonly object[]> {
+async function entriesIn(store: FullStore): Promise<readonly object[]> {
   const call = { now: 0, signal: new AbortController().signal };
   return (await store.scan({ cursor: null, limit: 100 }, call)).entries;
 }
 
 describe("at rest", () => {
-  it.each<[string, () => { store: ReturnType<typeof memoryStore>; bytes: () => Buffer }]>([
+  it.each<[string, () => { store: FullStore; bytes: () => Buffer }]>([
     ["memory", () => ({ store: memoryStore(), bytes: () => Buffer.alloc(0) })],
     [
       "SQLite",

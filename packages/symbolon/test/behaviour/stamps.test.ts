@@ -10,13 +10,13 @@ import {
   type SessionManagerOptions,
   type Store,
 } from "symbolon";
-import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { memoryStore } from "symbolon/stores/memory";
 import { sqliteStore } from "symbolon/stores/sqlite";
 import { type ManualClock, manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
 import { found, listen, opened, taken, untyped } from "../support/sessions.ts";
 import { sqliteFile } from "../support/sqlite.ts";
-import { spied } from "../support/stores.ts";
+import { type FullStore, spied } from "../support/stores.ts";
 
 type Options = Partial<SessionManagerOptions<Record<string, unknown>>>;
 
@@ -678,7 +678,7 @@ describe("on a store that cannot find a user's sessions", () => {
 });
 
 /** Everything in a store, and all its texts once more as the bytes they may stand for. */
-async function dumpOf(store: MemoryStore): Promise<Buffer> {
+async function dumpOf(store: FullStore): Promise<Buffer> {
   const call = { now: 0, signal: new AbortController().signal };
   const { entries } = await store.scan({ cursor: null, limit: 1000 }, call);
   const values = entries.flatMap((entry) => Object.values(entry) as unknown[]);

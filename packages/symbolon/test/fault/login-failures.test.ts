@@ -12,10 +12,10 @@ import {
   type SessionManager,
   type StoredRecord,
 } from "symbolon";
-import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { memoryStore } from "symbolon/stores/memory";
 import { manualClock } from "symbolon/testing";
 import { found, manager, type Options, opened, storePairs, taken } from "../support/sessions.ts";
-import { type Intercepted, intercept } from "../support/stores.ts";
+import { type FullStore, type Intercepted, intercept } from "../support/stores.ts";
 
 /** `fail`: nothing was done. `lose`: it was done, but the answer is lost. `hang`: nothing is done, and no answer comes. */
 type Fault = "fail" | "lose" | "hang";
@@ -54,7 +54,7 @@ function faulted(plan: Plan, calls: string[]): Around {
   };
 }
 
-async function stage(store: MemoryStore, begun: Begun, options: Options = {}): Promise<Stage> {
+async function stage(store: FullStore, begun: Begun, options: Options = {}): Promise<Stage> {
   const shared = { keys: [generateKey()], clock: manualClock(), ...options };
   const stored: StoredRecord[] = [];
   const calls: string[] = [];

@@ -11,11 +11,11 @@ import {
   type Session,
   type SessionManager,
 } from "../../src/index.ts";
-import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
+import { memoryStore } from "../../src/stores/memory.ts";
 import { sqliteStore } from "../../src/stores/sqlite.ts";
 import { type ManualClock, manualClock } from "../../src/testing/manual-clock.ts";
 import { sqliteFile } from "../support/sqlite.ts";
-import { type Intercepted, intercept } from "../support/stores.ts";
+import { type FullStore, type Intercepted, intercept } from "../support/stores.ts";
 
 const USER = "user-1";
 const TENANT = "tenant-1";
@@ -121,7 +121,7 @@ const endings: Readonly<Record<string, (sessions: SessionManager, stage: Stage) 
   },
 };
 
-const stores: Readonly<Record<string, () => readonly [MemoryStore, MemoryStore]>> = {
+const stores: Readonly<Record<string, () => readonly [FullStore, FullStore]>> = {
   memory: () => {
     const store = memoryStore();
     return [store, store];
@@ -134,7 +134,7 @@ const stores: Readonly<Record<string, () => readonly [MemoryStore, MemoryStore]>
 
 const key = generateKey();
 
-async function stageOn([one, two]: readonly [MemoryStore, MemoryStore], at: number): Promise<Stage> {
+async function stageOn([one, two]: readonly [FullStore, FullStore], at: number): Promise<Stage> {
   const clock = manualClock();
   const stage = { clock, gate: async (call: Intercepted) => call.proceed() };
   const options = { keys: [key], clock, cookie: { persistent: true }, pruneEvery: false, namespace: `n${at}` } as const;

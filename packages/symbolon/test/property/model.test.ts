@@ -1,7 +1,7 @@
 /** Random commands by several clients through two managers on one store, against a model of what sessions promise. */
 import * as fc from "fast-check";
 import { createSessionManager, generateKey } from "symbolon";
-import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { memoryStore } from "symbolon/stores/memory";
 import { sqliteStore } from "symbolon/stores/sqlite";
 import { manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
@@ -18,6 +18,7 @@ import {
   SLACK,
   type Turn,
 } from "./session-model.ts";
+import type { FullStore } from "../support/stores.ts";
 
 const command: fc.Arbitrary<Command> = fc.record({
   // Creating and using more often than ending keeps sessions around to go wrong.
@@ -44,7 +45,7 @@ const REMEMBERED: readonly [Command[]][] = [
 
 async function play(
   commands: readonly Command[],
-  stores: readonly [MemoryStore, MemoryStore],
+  stores: readonly [FullStore, FullStore],
   space: number,
 ): Promise<void> {
   const clock = manualClock();
@@ -80,7 +81,7 @@ async function play(
 }
 
 describe("random commands by several clients through two managers", () => {
-  it.each<[string, () => readonly [MemoryStore, MemoryStore], number]>([
+  it.each<[string, () => readonly [FullStore, FullStore], number]>([
     ["memory", sameMemory, 250],
     ["sqlite", twoConnections, 60],
   ])("find what the model of sessions says, on %s", async (_, open, numRuns) => {
@@ -94,12 +95,12 @@ describe("random commands by several clients through two managers", () => {
   });
 });
 
-function sameMemory(): readonly [MemoryStore, MemoryStore] {
+function sameMemory(): readonly [FullStore, FullStore] {
   const store = memoryStore();
   return [store, store];
 }
 
-function twoConnections(): readonly [MemoryStore, MemoryStore] {
+function twoConnections(): readonly [FullStore, FullStore] {
   const file = sqliteFile();
   return [sqliteStore(file.connect()), sqliteStore(file.connect())];
 }

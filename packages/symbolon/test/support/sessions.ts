@@ -8,9 +8,10 @@ import {
   type SessionManager,
   type SessionManagerOptions,
 } from "symbolon";
-import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { memoryStore } from "symbolon/stores/memory";
 import { sqliteStore } from "symbolon/stores/sqlite";
 import { sqliteFile } from "./sqlite.ts";
+import type { FullStore } from "./stores.ts";
 
 export type Options = Partial<SessionManagerOptions<Record<string, unknown>>>;
 
@@ -59,7 +60,7 @@ export async function logIn(
 }
 
 /** Two ways into one store, as of two processes. */
-export type StorePair = readonly [MemoryStore, MemoryStore];
+export type StorePair = readonly [FullStore, FullStore];
 
 /** Pairs by the name of the store: memory, and a SQLite file with a connection for each. */
 export const storePairs: readonly (readonly [name: string, make: () => StorePair])[] = [

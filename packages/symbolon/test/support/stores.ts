@@ -1,5 +1,8 @@
 /** Stores around stores: to count calls, to hold them at a gate, to change what they answer. */
-import type { Store } from "symbolon";
+import type { Admitting, OwnerIndex, Pruning, Replication, Store, TenantIndex } from "symbolon";
+
+/** What every store can do that serves all of a manager. */
+export type FullStore = Store & OwnerIndex & Admitting & TenantIndex & Pruning & Replication;
 
 /** One call to a store; `proceed` makes the real one. */
 export interface Intercepted {

@@ -4,16 +4,17 @@ import { engineOf } from "../../src/core/manager.ts";
 import type { Snapshot } from "../../src/core/record.ts";
 import { isTombstone, type StoredRecord } from "../../src/core/store.ts";
 import { createSessionManager, generateKey, type SessionManager } from "../../src/index.ts";
-import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
+import { memoryStore } from "../../src/stores/memory.ts";
 import { sqliteStore } from "../../src/stores/sqlite.ts";
 import { manualClock } from "../../src/testing/manual-clock.ts";
 import { sqliteFile } from "../support/sqlite.ts";
+import type { FullStore } from "../support/stores.ts";
 
 const WINDOW = 8;
 const KEY = generateKey();
 
 interface Stage {
-  readonly store: MemoryStore;
+  readonly store: FullStore;
   /** Everything that somebody who steals the store has. */
   dump(): Promise<Buffer>;
 }
@@ -36,7 +37,7 @@ const stages: readonly [string, () => Stage][] = [
   ],
 ];
 
-async function entriesOf(store: MemoryStore): Promise<unknown[]> {
+async function entriesOf(store: FullStore): Promise<unknown[]> {
   const call = { now: 0, signal: new AbortController().signal };
   const { entries, cursor } = await store.scan({ cursor: null, limit: 1000 }, call);
   expect(cursor).toBeNull();
@@ -156,7 +157,7 @@ function secretOf(token: string): Buffer {
   return Buffer.from(token.slice(3), "base64url").subarray(21, 53);
 }
 
-async function snapshotsOf(thief: SessionManager, store: MemoryStore): Promise<Snapshot[]> {
+async function snapshotsOf(thief: SessionManager, store: FullStore): Promise<Snapshot[]> {
   const { vault } = engineOf(thief);
   const records = (await entriesOf(store)) as StoredRecord[];
   return records

@@ -4,8 +4,10 @@ import { randomBytes, randomInt } from "node:crypto";
 import {
   canAdmit,
   canClose,
+  canLock,
   canPrune,
   canReplicate,
+  hasInvalidations,
   hasOwnerIndex,
   hasTenantIndex,
   isTombstone,
@@ -25,7 +27,9 @@ export interface ContractContext {
 }
 
 /** The abilities of stores, as the contract names them; every store has `store`. */
-export type Ability = "store" | "owner-index" | "admission" | "tenant-index" | "prune" | "replication" | "close";
+export type Ability =
+  | ("store" | "owner-index" | "admission" | "tenant-index" | "prune")
+  | ("lock" | "invalidations" | "replication" | "close");
 
 /** One sentence of the contract, and the code that holds a store to it. */
 export interface ContractCase {
@@ -41,6 +45,8 @@ const TESTS: Readonly<Record<Ability, (store: Store) => boolean>> = {
   admission: canAdmit,
   "tenant-index": hasTenantIndex,
   prune: canPrune,
+  lock: canLock,
+  invalidations: hasInvalidations,
   replication: canReplicate,
   close: canClose,
 };
