@@ -12,11 +12,16 @@ export interface RunningWorker {
   readonly tell: (message: unknown) => void;
 }
 
-/** A process that runs a worker script and has said that it is ready. */
+/** A process that runs a worker script and has said that it is ready; it ends with the test. */
 export async function startWorker(script: string): Promise<RunningWorker> {
+  return spawnWorker(script, onTestFinished);
+}
+
+/** As `startWorker`, for a process that ends when the caller says so. */
+export async function spawnWorker(script: string, onFinished: (end: () => void) => void): Promise<RunningWorker> {
   const path = fileURLToPath(new URL(`../fault/workers/${script}`, import.meta.url));
   const worker: ChildProcessWithoutNullStreams = spawn(process.execPath, [path]);
-  onTestFinished(() => void worker.kill("SIGKILL"));
+  onFinished(() => void worker.kill("SIGKILL"));
   const errors: string[] = [];
   worker.stderr.on("data", (chunk) => errors.push(String(chunk)));
   const lines = createInterface({ input: worker.stdout })[Symbol.asyncIterator]();
