@@ -25,7 +25,7 @@ interface Answered<Answer> {
 export interface RaceStage {
   readonly store: Store;
   /** Tells each process its orders, and waits for both answers. */
-  play<Answer>(orders: readonly [Orders, Orders]): Promise<Round<Answer>>;
+  readonly play: <Answer>(orders: readonly [Orders, Orders]) => Promise<Round<Answer>>;
   end(): Promise<void>;
 }
 

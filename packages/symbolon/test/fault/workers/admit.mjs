@@ -1,7 +1,7 @@
 /**
- * Admits records of each owner, so many of each, and says what became of every one; in the end, from when until when it
- * worked. It starts when the record `start` is there. `pause` is how long it stops before each commit, in
- * milliseconds; it then says `pausing`. Told on standard input: `{ path, start, owners, times, rules, pause }`.
+ * Admits so many records of one owner, and says what became of every one. It starts when the record `start` is there.
+ * `pause` is how long it stops before each commit, in milliseconds; it then says `pausing`. Told on standard input:
+ * `{ path, start, times, rules, pause }`.
  */
 import { once } from "node:events";
 import Database from "libsql";
@@ -9,21 +9,18 @@ import { sqliteStore } from "symbolon/stores/sqlite";
 
 process.stdout.write("ready\n");
 const [line] = await once(process.stdin, "data");
-const { path, start, owners, times, rules, pause } = JSON.parse(String(line));
+const { path, start, times, rules, pause } = JSON.parse(String(line));
 const client = new Database(path);
 const store = sqliteStore({ exec, prepare: (sql) => client.prepare(sql) });
 const call = { now: 0, signal: new AbortController().signal };
 process.stdout.write("waiting\n");
 while ((await store.read(start, call)) === null);
-const from = Date.now();
-for (const owner of owners) {
-  for (let index = 0; index < times; index++) {
-    const record = recordOf(owner, index);
-    const { status, evicted = [] } = await store.admit(record, rules, call);
-    await say({ owner, lookup: record.lookup, status, evicted: evicted.map(({ lookup }) => lookup) });
-  }
+for (let index = 0; index < times; index++) {
+  const lookup = `${process.pid} ${index}`;
+  const record = { ...start, lookup, owner: "ann", envelope: Buffer.from("envelope") };
+  const { status } = await store.admit(record, rules, call);
+  await say({ lookup, status });
 }
-await say({ from, until: Date.now() });
 process.exit(0);
 
 function exec(sql) {
@@ -32,10 +29,6 @@ function exec(sql) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
   }
   return client.exec(sql);
-}
-
-function recordOf(owner, index) {
-  return { ...start, lookup: `${owner} ${process.pid} ${index}`, owner, envelope: Buffer.from("envelope") };
 }
 
 /** Waits until it has left: what the other end is too slow to take would be lost with the process. */
