@@ -34,6 +34,7 @@ export {
   hasInvalidations,
   hasOwnerIndex,
   hasTenantIndex,
+  isCaching,
   isTombstone,
   TOMBSTONE_MS,
 } from "./core/store.ts";

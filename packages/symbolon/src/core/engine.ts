@@ -20,6 +20,7 @@ import {
   type Awaitable,
   canWarn,
   type Ending,
+  isCaching,
   isTombstone,
   type RecordKey,
   type Store,
@@ -87,6 +88,15 @@ interface Seen {
   readonly snapshot: Snapshot;
 }
 
+/** One attempt to open a token. `isDoubtful`: the store may have answered from a cache. */
+interface Attempt {
+  readonly name: string;
+  readonly key: RecordKey;
+  readonly claims: TokenClaims;
+  readonly seen: Seen | undefined;
+  readonly isDoubtful: boolean;
+}
+
 /** Twice this many tokens are remembered at most, each with at most so many sealed bytes: about 25 MB in all. */
 const TOKENS_REMEMBERED = 2048;
 const MAX_BYTES_REMEMBERED = 4096;
@@ -101,6 +111,7 @@ export class Engine {
   readonly vault: Vault;
   readonly calls: StoreCalls;
   readonly codec: DataCodec;
+  readonly #isCaching: boolean;
   readonly #seen = new RecentMap<Seen>(TOKENS_REMEMBERED);
   readonly #queue: CommitQueue;
 
@@ -111,6 +122,7 @@ export class Engine {
     this.codec = new DataCodec(options);
     this.#queue = new CommitQueue(options.storeTimeout);
     this.calls = new StoreCalls(store, options.storeTimeout, options.clock, this.events);
+    this.#isCaching = isCaching(store);
     // Later, so that the application has had the time to listen.
     if (canWarn(store)) setImmediate(() => store.onWarning((warning) => this.events.emit("store-warning", warning)));
   }
@@ -151,11 +163,10 @@ export class Engine {
     const claims = seen?.claims ?? readToken(kind, this.vault.ring, space, token);
     if (typeof claims === "string") return { ok: false, reason: claims };
     const key = { space, route: claims.route, lookup: claims.lookup };
-    const found = this.read(key);
+    const attempt: Attempt = { name, key, claims, seen, isDoubtful: this.#isCaching };
+    const found = this.calls.ask("read", key);
     const opened =
-      found instanceof Promise
-        ? found.then((answer) => this.#judge(name, key, claims, seen, answer))
-        : this.#judge(name, key, claims, seen, found);
+      found instanceof Promise ? found.then((answer) => this.#judge(attempt, answer)) : this.#judge(attempt, found);
     const { pin } = this.options;
     if (pin === null || client === null) return opened;
     return opened instanceof Promise
@@ -163,18 +174,18 @@ export class Engine {
       : checkPin(this, opened, client, pin);
   }
 
-  /** Reads a record, or what remains of it. */
+  /** Reads a record as it is now, or what remains of it. */
   read(key: RecordKey): Awaitable<StoredRecord | Tombstone | null> {
-    return this.calls.ask("read", key);
+    return this.calls.askFresh("read", key);
   }
 
-  #judge(
-    name: string,
-    key: RecordKey,
-    claims: TokenClaims,
-    seen: Seen | undefined,
-    found: StoredRecord | Tombstone | null,
-  ): Awaitable<Opened> {
+  /** What a cache answered may let in, but nobody is turned away by it. */
+  async #judgeAgain(attempt: Attempt): Promise<Opened> {
+    return this.#judge({ ...attempt, isDoubtful: false }, await this.read(attempt.key));
+  }
+
+  #judge(attempt: Attempt, found: StoredRecord | Tombstone | null): Awaitable<Opened> {
+    const { name, key, claims, seen, isDoubtful } = attempt;
     // The ring may have changed while the store was asked; a removed key ends what is under it at once.
     if (!this.vault.ring.byId.has(claims.keyId)) return this.#refuse(name, "unknown-key");
     // Also for a store that answers neither what it should nor an error.
@@ -187,11 +198,13 @@ export class Engine {
     const same = seen !== undefined && this.vault.isSame(seen.snapshot, found);
     const snapshot = same ? seen.snapshot : this.vault.open(key, found);
     if (snapshot === null) {
+      if (isDoubtful) return this.#judgeAgain(attempt);
       this.events.emit("bad-seal", { id: claims.handle });
       return this.#refuse(name, "bad-seal");
     }
     if (!same) {
       if (!verifierMatches(claims.verifier, snapshot.verifier)) {
+        if (isDoubtful) return this.#judgeAgain(attempt);
         const { shut, lastSeenAt } = snapshot.envelope;
         if (shut === undefined) return { ...this.#refuse(name, "wrong-secret"), replacedAt: lastSeenAt };
         if (isExpired(snapshot.envelope, this.now())) return this.#refuse(name, "expired");
@@ -199,7 +212,8 @@ export class Engine {
       }
       this.#remember(name, claims, snapshot);
     }
-    return isExpired(snapshot.envelope, this.now()) ? this.#expire(name, snapshot) : { ok: true, snapshot };
+    if (!isExpired(snapshot.envelope, this.now())) return { ok: true, snapshot };
+    return isDoubtful ? this.#judgeAgain(attempt) : this.#expire(name, snapshot);
   }
 
   #refuse(name: string, reason: InspectReason): Opened & { readonly ok: false } {

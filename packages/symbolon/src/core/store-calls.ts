@@ -26,10 +26,12 @@ type AnswerOf<M extends keyof Askable> = ReturnType<Askable[M]>;
 /** Carries the time, and an abort signal that is only made when a store asks for it. */
 class Call implements StoreCall {
   readonly now: number;
+  readonly fresh: boolean;
   #controller: AbortController | null = null;
 
-  constructor(now: number) {
+  constructor(now: number, fresh: boolean) {
     this.now = now;
+    this.fresh = fresh;
   }
 
   get signal(): AbortSignal {
@@ -64,12 +66,21 @@ export class StoreCalls {
    * @throws {NotSupportedError} when the store lacks the ability.
    */
   ask<M extends keyof Askable>(method: M, ...args: ArgumentsOf<M>): AnswerOf<M> {
+    return this.#send(false, method, args);
+  }
+
+  /** As `ask`, of what the storage holds now: never out of a cache. */
+  askFresh<M extends keyof Askable>(method: M, ...args: ArgumentsOf<M>): AnswerOf<M> {
+    return this.#send(true, method, args);
+  }
+
+  #send<M extends keyof Askable>(fresh: boolean, method: M, args: ArgumentsOf<M>): AnswerOf<M> {
     if (this.#pausedUntil !== 0) this.#refuseWhilePaused(method);
     const ability = (this.store as Partial<Askable>)[method] as ((...args: unknown[]) => unknown) | undefined;
     if (ability === undefined) {
       throw new NotSupportedError(`This store cannot do '${method}'; see docs/stores.md.`);
     }
-    const call = new Call(this.#clock.now());
+    const call = new Call(this.#clock.now(), fresh);
     let answer: unknown;
     try {
       answer = ability.call(this.store, ...args, call);

@@ -288,6 +288,15 @@ export interface Invalidations {
   subscribe(listener: InvalidationListener, call: StoreCall): Awaitable<() => Awaitable<void>>;
 }
 
+/**
+ * Ability: answer `read` from a cache, unless `call.fresh`; with live records only. Where such a record does not let its
+ * token in, the engine asks again.
+ */
+export interface Caching {
+  /** How old an answer can be at most, in milliseconds. */
+  readonly staleness: number;
+}
+
 /** Something an operator should know of, although no call failed. */
 export interface StoreWarning {
   /** Which, in a word or two: `unsafe-eviction`. */
@@ -339,6 +348,10 @@ export function canLock<S extends Store>(store: S): store is S & Locking {
 
 export function hasInvalidations<S extends Store>(store: S): store is S & Invalidations {
   return "subscribe" in store;
+}
+
+export function isCaching<S extends Store>(store: S): store is S & Caching {
+  return "staleness" in store;
 }
 
 export function canWarn<S extends Store>(store: S): store is S & Warning {

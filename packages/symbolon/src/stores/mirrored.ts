@@ -4,17 +4,13 @@ import {
   type Awaitable,
   canAdmit,
   canClose,
-  canLock,
   canPrune,
   canReplicate,
   canWarn,
   type Closing,
-  hasInvalidations,
   hasOwnerIndex,
   hasTenantIndex,
-  type Invalidations,
   isTombstone,
-  type Locking,
   type OwnerIndex,
   type OwnerKey,
   type Pruning,
@@ -27,6 +23,7 @@ import {
   type Warning,
 } from "../core/store.ts";
 import { NotSupportedError, OptionsError } from "../errors.ts";
+import { type PassedOn, passOn } from "./shared/pass-on.ts";
 import { type MirrorFailure, mirrorSet, type MirrorTarget, type MirrorWork } from "./shared/mirror-set.ts";
 
 export type { MirrorFailure } from "./shared/mirror-set.ts";
@@ -61,14 +58,8 @@ export interface Mirroring {
 /** The abilities of the primary, and mirroring. */
 export type MirroredStore<P extends Store = Store> = Store &
   Mirroring &
-  (P extends OwnerIndex ? OwnerIndex : unknown) &
-  (P extends Admitting ? Admitting : unknown) &
-  (P extends TenantIndex ? TenantIndex : unknown) &
-  (P extends Pruning ? Pruning : unknown) &
-  (P extends Locking ? Locking : unknown) &
-  (P extends Invalidations ? Invalidations : unknown) &
+  PassedOn<P> &
   (P extends Warning ? Warning : unknown) &
-  (P extends Replication ? Replication : unknown) &
   (P extends Closing ? Closing : unknown);
 
 /**
@@ -150,6 +141,8 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
   }
 
   const store: Store & Mirroring = {
+    ...passOn(primary),
+
     get mirrors() {
       return mirrors.states();
     },
@@ -192,9 +185,7 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
   };
 
   if (hasOwnerIndex(primary)) {
-    const ability: OwnerIndex = {
-      listByOwner: (owner, page, call) => primary.listByOwner(owner, page, call),
-      countByOwner: (owner, call) => primary.countByOwner(owner, call),
+    const ability: Pick<OwnerIndex, "deleteByOwner"> = {
       deleteByOwner: (owner, except, ending, call) =>
         endMany(
           call.now,
@@ -232,10 +223,7 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
   }
 
   if (hasTenantIndex(primary)) {
-    const ability: TenantIndex = {
-      listByTenant: (tenant, page, call) => primary.listByTenant(tenant, page, call),
-      countByTenant: (tenant, call) => primary.countByTenant(tenant, call),
-      countOwners: (tenant, call) => primary.countOwners(tenant, call),
+    const ability: Pick<TenantIndex, "deleteByTenant"> = {
       deleteByTenant: (tenant, ending, call) =>
         endMany(
           call.now,
@@ -258,28 +246,13 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
     Object.assign(store, ability);
   }
 
-  if (canLock(primary)) {
-    const ability: Locking = {
-      acquireLock: (key, holder, lease, call) => primary.acquireLock(key, holder, lease, call),
-      renewLock: (key, holder, lease, call) => primary.renewLock(key, holder, lease, call),
-      releaseLock: (key, holder, call) => primary.releaseLock(key, holder, call),
-    };
-    Object.assign(store, ability);
-  }
-
-  if (hasInvalidations(primary)) {
-    const ability: Invalidations = { subscribe: (listener, call) => primary.subscribe(listener, call) };
-    Object.assign(store, ability);
-  }
-
   if (canWarn(primary)) {
     const ability: Warning = { onWarning: (listener) => primary.onWarning(listener) };
     Object.assign(store, ability);
   }
 
   if (canReplicate(primary)) {
-    const ability: Replication = {
-      scan: (page, call) => primary.scan(page, call),
+    const ability: Pick<Replication, "apply"> = {
       async apply(entry, call) {
         const taken = await writePrimary(call.now, () => primary.apply(entry, call), catchingUp(entry));
         if (taken) await atAll(call.now, (mirror, limited) => copy(entry, mirror, limited));

@@ -106,6 +106,8 @@ const about = (type: string, id: string | null, more: object = {}): Facts => ({ 
 
 const WARNING = { code: "unsafe-eviction", message: "Sessions may be dropped; set noeviction." };
 
+const WARNING_STORE: Store & Warning = { ...memoryStore(), onWarning: (listener) => listener(WARNING) };
+
 /** By the event that they are about: every event has at least one. */
 const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
   created: [
@@ -566,7 +568,7 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
   "store-warning": [
     {
       name: "what the store warns of, also of before anybody could listen",
-      options: { store: { ...memoryStore(), onWarning: (listener) => listener(WARNING) } satisfies Store & Warning },
+      options: { store: WARNING_STORE },
       run: async () => {
         await new Promise((resolve) => setImmediate(resolve));
         return [{ type: "store-warning", ...WARNING }];

@@ -32,3 +32,8 @@ export function spied<S extends Store>(store: S): { readonly store: S; readonly 
   });
   return { store: spy, calls };
 }
+
+/** A store without one of its methods, and so without the ability. */
+export function without<S extends Store, M extends keyof S>(store: S, method: M): Omit<S, M> & Store {
+  return Object.fromEntries(Object.entries(store).filter(([name]) => name !== method)) as Omit<S, M> & Store;
+}

@@ -161,6 +161,13 @@ export function newestFirst(records: readonly StoredRecord[]): StoredRecord[] {
   return records.toSorted((a, b) => b.createdAt - a.createdAt || (a.lookup < b.lookup ? 1 : -1));
 }
 
+/** Waits for real time, in milliseconds. */
+export async function sleep(ms: number): Promise<void> {
+  await new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
 /** Runs the work so many times at once. */
 export async function atOnce<T>(times: number, work: (index: number) => Promise<T>): Promise<T[]> {
   return Promise.all(Array.from({ length: times }, (_, index) => work(index)));

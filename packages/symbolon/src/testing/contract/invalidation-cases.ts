@@ -1,6 +1,5 @@
 /** Cases for stores that tell what is written. */
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   canAdmit,
   canLock,
@@ -23,6 +22,7 @@ import {
   NOW,
   openWith,
   recordsOf,
+  sleep,
 } from "./contract-case.ts";
 
 const needs = "invalidations";
@@ -134,9 +134,6 @@ export const invalidationCases: readonly ContractCase[] = [
     needs,
     async run(context) {
       const [first, second] = await openTwoTelling(context);
-      const fail = (): never => {
-        throw new Error("a listener's own mistake");
-      };
       const stopFailing = await second.subscribe(
         { changed: fail, released: fail, lost: fail, restored: fail },
         callAt(),
@@ -156,6 +153,10 @@ interface Heard {
   readonly changed: ReadonlySet<string>;
   readonly released: ReadonlySet<string>;
   readonly stop: () => Promise<void>;
+}
+
+function fail(): never {
+  throw new Error("a listener's own mistake");
 }
 
 async function listen(store: Invalidations): Promise<Heard> {

@@ -1,6 +1,5 @@
 /** Cases for stores that keep locks. Leases may end by a server's clock, so these wait for real time, though not for long. */
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import { canLock, type LockKey, type Locking, type Store } from "../../core/store.ts";
 import {
   assertHolds,
@@ -13,6 +12,7 @@ import {
   HOUR,
   newRecord,
   openWith,
+  sleep,
 } from "./contract-case.ts";
 
 const needs = "lock";
