@@ -6,6 +6,6 @@ export default defineConfig({
     isolate: false,
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    reporters: ["default", "./closing-line.reporter.ts"],
+    reporters: ["default", "./store-counts.reporter.ts", "./closing-line.reporter.ts"],
   },
 });
