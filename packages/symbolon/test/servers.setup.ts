@@ -1,0 +1,15 @@
+/** Starts the servers before the tests and stops them after; `support/servers.ts` hands them to the tests. */
+import { type ServerUrls, startServers } from "symbolon-servers";
+import type { TestProject } from "vitest/node";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    readonly servers: { readonly urls: ServerUrls; readonly missing: readonly string[] };
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const { urls, missing, stop } = await startServers();
+  project.provide("servers", { urls, missing });
+  return stop;
+}

@@ -1,0 +1,180 @@
+/** A server of one process, in a folder of its own, on a port of its own. */
+import { chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { requireProgram } from "./programs.ts";
+import { identityOf, type Place, spawnWatched, type WatchedProcess } from "./watched-process.ts";
+
+/** A server that was started; it listens on 127.0.0.1 alone. */
+export interface Server {
+  readonly url: string;
+  readonly port: number;
+  /** Ends it as a crash would (SIGKILL, its own children too); resolves once it has ended. */
+  kill(): Promise<void>;
+  /** Stops its clock (SIGSTOP): connections stay open, and nothing answers. */
+  pause(): void;
+  /** Lets it go on after `pause`. */
+  resume(): void;
+  /** Starts it again, same port, same folder; one that runs is shut down in order first. Resolves once it answers. */
+  restart(): Promise<void>;
+  /** Ends it in order, and removes its folder. */
+  stop(): Promise<void>;
+}
+
+/** A process of a server, as `isReady` sees it. */
+export interface Running {
+  readonly pid: number;
+  readonly port: number;
+  readonly folder: string;
+}
+
+/** What is to be known of a kind of server. */
+export interface ServerKind {
+  /** In messages, and in the name of the folder. */
+  readonly name: string;
+  readonly program: string;
+  /** The system user it runs as when this process is root; null to stay root. */
+  readonly user: string | null;
+  /** Asks it to end in order. Default SIGTERM. */
+  readonly shutDownSignal?: NodeJS.Signals;
+  /** Fills the folder before the server starts in it; once. */
+  prepare?(place: Place): Promise<void>;
+  args(port: number, folder: string): string[];
+  /** Whether this process, and not another one on its port, answers. */
+  isReady(running: Running): Promise<boolean>;
+  url(port: number): string;
+}
+
+const READY_MS = 60_000;
+const SHUT_DOWN_MS = 10_000;
+const POLL_MS = 20;
+
+/** Below the range that outgoing connections take their ports from. */
+const PORTS = { first: 17_000, last: 31_998 } as const;
+
+/**
+ * Starts a server; resolves once it answers.
+ *
+ * @throws {Error} with the last lines of its output, when it ends or does not answer within a minute.
+ */
+export async function startServer(kind: ServerKind): Promise<Server> {
+  const folder = makeFolder(kind);
+  try {
+    await kind.prepare?.({ folder, user: kind.user });
+    return serverOf(kind, folder, await launch(kind, folder, randomPort));
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+interface Launched {
+  readonly port: number;
+  readonly process: WatchedProcess;
+}
+
+function serverOf(kind: ServerKind, folder: string, first: Launched): Server {
+  const { port } = first;
+  let running = first.process;
+
+  async function kill(): Promise<void> {
+    if (!running.hasEnded()) signalAll(running.pid, "SIGKILL");
+    await running.ended;
+  }
+
+  async function shutDown(): Promise<void> {
+    if (running.hasEnded()) return;
+    signalAll(running.pid, "SIGCONT");
+    process.kill(running.pid, kind.shutDownSignal ?? "SIGTERM");
+    const timer = setTimeout(() => void kill(), SHUT_DOWN_MS);
+    await running.ended;
+    clearTimeout(timer);
+  }
+
+  return {
+    url: kind.url(port),
+    port,
+    kill,
+    pause: () => signalAll(running.pid, "SIGSTOP"),
+    resume: () => signalAll(running.pid, "SIGCONT"),
+    async restart() {
+      await shutDown();
+      const before = running;
+      running = (await launch(kind, folder, () => port)).process;
+      before.release();
+    },
+    async stop() {
+      await shutDown();
+      rmSync(folder, { recursive: true, force: true });
+      running.release();
+    },
+  };
+}
+
+/** The server's own attempt to listen is the only test of a port that cannot be overtaken, so it is tried and repeated. */
+async function launch(kind: ServerKind, folder: string, choosePort: () => number): Promise<Launched> {
+  const program = requireProgram(kind.program);
+  const deadline = performance.now() + READY_MS;
+  for (;;) {
+    const port = choosePort();
+    const started = spawnWatched({ program, args: kind.args(port, folder) }, { folder, user: kind.user });
+    if (await becomesReady(kind, { pid: started.pid, port, folder }, started, deadline)) {
+      return { port, process: started };
+    }
+    if (!started.hasEnded()) signalAll(started.pid, "SIGKILL");
+    await started.ended;
+    const output = started.outputTail();
+    if (!/\bin use\b/i.test(output) || performance.now() > deadline) {
+      started.release();
+      throw new Error(`The server ${kind.name} did not start. Its last output:\n${output}`);
+    }
+    started.release();
+    await delay(POLL_MS);
+  }
+}
+
+async function becomesReady(
+  kind: ServerKind,
+  running: Running,
+  { hasEnded }: WatchedProcess,
+  deadline: number,
+): Promise<boolean> {
+  while (!hasEnded() && performance.now() < deadline) {
+    if (await kind.isReady(running)) return true;
+    await delay(POLL_MS);
+  }
+  return false;
+}
+
+function makeFolder({ name, user }: ServerKind): string {
+  const folder = mkdtempSync(join(tmpdir(), `symbolon-${name}-`));
+  const { uid, gid } = user === null ? {} : identityOf(user);
+  if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid);
+  return folder;
+}
+
+function randomPort(): number {
+  return PORTS.first + Math.floor(Math.random() * (PORTS.last - PORTS.first));
+}
+
+/** Signals a server and its children, which it is kept from starting more of meanwhile. */
+function signalAll(pid: number, signal: NodeJS.Signals): void {
+  process.kill(pid, "SIGSTOP");
+  for (const member of [...childrenOf(pid), pid]) {
+    try {
+      process.kill(member, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  } catch {
+    // Only Linux says; elsewhere a server's children are left to notice that it is gone.
+    return [];
+  }
+}

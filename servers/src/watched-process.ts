@@ -1,0 +1,92 @@
+/** A program that ends when this process ends, however it ends, and whose folder goes then. */
+import { execFileSync, spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { Writable } from "node:stream";
+import { CLEAN_ENV } from "./programs.ts";
+
+/** What to run. */
+export interface Command {
+  readonly program: string;
+  readonly args: readonly string[];
+}
+
+/** Where to run it. */
+export interface Place {
+  /** The program's working folder; its output is kept there. */
+  readonly folder: string;
+  /** The system user it runs as when this process is root; some servers refuse to be root. */
+  readonly user: string | null;
+}
+
+export interface WatchedProcess {
+  readonly pid: number;
+  /** Resolves with the exit code, null after a signal. */
+  readonly ended: Promise<number | null>;
+  hasEnded(): boolean;
+  /** The last lines it wrote. */
+  outputTail(): string;
+  /** Says that the folder is no longer the watchdog's to remove. */
+  release(): void;
+}
+
+// The shell becomes the program, so that the program has the process id that Node knows. What watches is a grandchild:
+// a server may take fright at a child that it never started. It reads two lines from Node, and where a line never comes
+// Node is gone: it ends the program, then removes the folder ($0). A program that still writes makes the second try need.
+const WATCHDOG = `
+( {
+  read -r ended || kill -KILL $$ $(cat /proc/$$/task/$$/children)
+  read -r released || until rm -rf "$0"; do sleep 0.1; done
+} <&3 & )
+exec "$@" 3<&-
+`;
+
+/** Starts a program; its output of before is forgotten. */
+export function spawnWatched({ program, args }: Command, { folder, user }: Place): WatchedProcess {
+  const output = join(folder, "output.log");
+  const log = openSync(output, "w");
+  const child = spawn("sh", ["-c", WATCHDOG, folder, program, ...args], {
+    cwd: folder,
+    env: CLEAN_ENV,
+    // A group of its own: Ctrl-C in the terminal is for this process, which stops its servers in order.
+    detached: true,
+    // Not the standard input: Node closes that itself when the program ends.
+    stdio: ["ignore", log, log, "pipe"],
+    ...(user === null ? {} : identityOf(user)),
+  });
+  closeSync(log);
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`There is no sh to start ${program} with.`);
+  const watchdog = child.stdio[3] as Writable;
+  // A watchdog that somebody ended reads no more.
+  watchdog.on("error", () => {});
+  let hasEnded = false;
+  const ended = once(child, "exit").then(([code]) => {
+    hasEnded = true;
+    watchdog.write("ended\n");
+    return code as number | null;
+  });
+  return {
+    pid,
+    ended,
+    hasEnded: () => hasEnded,
+    outputTail: () => readFileSync(output, "utf8").trimEnd().split("\n").slice(-15).join("\n"),
+    release: () => void watchdog.end("released\n"),
+  };
+}
+
+/** Runs a program to its end. */
+export async function runWatched(command: Command, place: Place): Promise<void> {
+  const started = spawnWatched(command, place);
+  const code = await started.ended;
+  started.release();
+  if (code !== 0) throw new Error(`${command.program} ended with ${code}:\n${started.outputTail()}`);
+}
+
+/** The numbers of a system user, or nothing where this process may not become somebody else. */
+export function identityOf(user: string): { uid?: number; gid?: number } {
+  if (process.getuid?.() !== 0) return {};
+  const ask = (flag: string): number => Number(execFileSync("id", [flag, user], { encoding: "utf8" }));
+  return { uid: ask("-u"), gid: ask("-g") };
+}
