@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { ask, requireProgram } from "./programs.ts";
+import { ask } from "./programs.ts";
 import { type Server, startServer } from "./start-server.ts";
 import { runWatched } from "./watched-process.ts";
 
@@ -14,30 +14,37 @@ export function startMariadb({ durable = false }: MariadbOptions = {}): Promise<
     name: "mariadb",
     program: "mariadbd",
     user: "mysql",
-    prepare: (place) =>
-      runWatched({ program: requireProgram("mariadb-install-db"), args: initArgs(place.folder) }, place),
+    prepare: (place) => runWatched({ program: "mariadb-install-db", args: installArgs(place.folder) }, place),
     args: (port, folder) => [
-      ...["--no-defaults", `--datadir=${join(folder, "data")}`, `--socket=${socketOf(folder)}`],
-      ...["--bind-address=127.0.0.1", `--port=${port}`, `--pid-file=${join(folder, "pid")}`],
-      ...["--skip-log-bin", "--skip-name-resolve", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M"],
+      "--no-defaults",
+      dataFolder(folder),
+      socketOf(folder),
+      "--bind-address=127.0.0.1",
+      `--port=${port}`,
+      "--skip-log-bin",
+      "--skip-name-resolve",
+      "--character-set-server=utf8mb4",
+      "--innodb-buffer-pool-size=64M",
       `--innodb-flush-log-at-trx-commit=${durable ? 1 : 0}`,
     ],
-    // By the socket in its folder, which no other server has.
-    isReady: async ({ folder }) => (await ask("mariadb", createDatabase(folder))) !== null,
+    isReady: async ({ folder }) => (await ask("mariadb", createArgs(folder))) !== null,
     url: (port) => `mysql://root@127.0.0.1:${port}/symbolon`,
   });
 }
 
-function initArgs(folder: string): string[] {
-  const dataFolder = `--datadir=${join(folder, "data")}`;
-  return ["--no-defaults", dataFolder, "--auth-root-authentication-method=normal", "--skip-test-db"];
+function installArgs(folder: string): string[] {
+  return ["--no-defaults", dataFolder(folder), "--auth-root-authentication-method=normal", "--skip-test-db"];
 }
 
-function createDatabase(folder: string): string[] {
-  const statement = "CREATE DATABASE IF NOT EXISTS symbolon";
-  return ["--no-defaults", `--socket=${socketOf(folder)}`, "--user=root", `--execute=${statement}`];
+/** By the socket in the folder, which no other server has. */
+function createArgs(folder: string): string[] {
+  return ["--no-defaults", socketOf(folder), "--user=root", "--execute=CREATE DATABASE IF NOT EXISTS symbolon"];
+}
+
+function dataFolder(folder: string): string {
+  return `--datadir=${join(folder, "data")}`;
 }
 
 function socketOf(folder: string): string {
-  return join(folder, "socket");
+  return `--socket=${join(folder, "socket")}`;
 }

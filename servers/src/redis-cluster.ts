@@ -1,11 +1,11 @@
 import { ask } from "./programs.ts";
-import { askRedis, redisArgs, redisKind } from "./redis.ts";
-import { hostList, startSeveral, stopAll, waitUntil } from "./redis-group.ts";
+import { askRedis, redisKind } from "./redis.ts";
+import { groupUrl, startSeveral, stopAll, waitUntil } from "./redis-group.ts";
 import { type Server, startServer } from "./start-server.ts";
 
 /** Three masters that share the slots, each with a replica. */
 export interface RedisCluster {
-  /** `redis+cluster://127.0.0.1:p1,127.0.0.1:p2,…`: all six nodes. */
+  /** `redis+cluster://127.0.0.1:p1,127.0.0.1:p2,…/`: all six nodes. */
   readonly url: string;
   readonly nodes: readonly Server[];
   /** The nodes that are masters now. A master that is gone is replaced after some seconds. */
@@ -26,7 +26,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   if (answer === null) throw new Error("redis-cli could not make the cluster.");
   await waitUntil("the cluster is complete", async () => (await Promise.all(nodes.map(isComplete))).every(Boolean));
   return {
-    url: `redis+cluster://${hostList(nodes)}`,
+    url: groupUrl("redis+cluster", nodes),
     nodes,
     masters: () => mastersOf(nodes),
     stop: () => stopAll(nodes),
@@ -35,12 +35,13 @@ export async function startRedisCluster(): Promise<RedisCluster> {
 
 function startNode(): Promise<Server> {
   return startServer(
-    redisKind("cluster", (port) => [
-      ...redisArgs(port),
-      ...["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--cluster-node-timeout", "2000"],
+    redisKind("cluster", (port) => ({
+      "cluster-enabled": "yes",
+      "cluster-announce-ip": "127.0.0.1",
+      "cluster-node-timeout": "2000",
       // The default, ten thousand higher, is where outgoing connections take their ports from.
-      ...["--cluster-port", `${port + 1}`],
-    ]),
+      "cluster-port": `${port + 1}`,
+    })),
   );
 }
 

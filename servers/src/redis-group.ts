@@ -14,9 +14,26 @@ export async function stopAll(servers: readonly Server[]): Promise<void> {
   await Promise.all(servers.map((server) => server.stop()));
 }
 
-/** `127.0.0.1:p1,127.0.0.1:p2`, as in the address of a group. */
-export function hostList(servers: readonly Server[]): string {
-  return servers.map(({ port }) => `127.0.0.1:${port}`).join(",");
+/** Writes the address of a group: `<scheme>://127.0.0.1:p1,127.0.0.1:p2/<name>`. */
+export function groupUrl(scheme: string, servers: readonly Server[], name = ""): string {
+  return `${scheme}://${servers.map(({ port }) => `127.0.0.1:${port}`).join(",")}/${name}`;
+}
+
+/** What the address of a group says. */
+export interface GroupAddress {
+  readonly hosts: readonly { readonly host: string; readonly port: number }[];
+  /** The master's name of a Sentinel group; empty for a cluster. */
+  readonly name: string;
+}
+
+/** Reads the address of a Sentinel group or a cluster, which `new URL` cannot. */
+export function parseGroupUrl(url: string): GroupAddress {
+  const { list, name } = /^redis\+\w+:\/\/(?<list>[^/]+)\/?(?<name>.*)$/.exec(url)?.groups ?? {};
+  if (list === undefined) throw new Error("Write the address of a group as redis+cluster://host:port,host:port.");
+  const hosts = list
+    .split(",")
+    .map((entry) => ({ host: entry.replace(/:\d+$/, ""), port: Number(/\d+$/.exec(entry)?.[0]) }));
+  return { hosts, name: name ?? "" };
 }
 
 /** Asks until it is so. */

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { askRedis, redisKind, startRedis } from "./redis.ts";
-import { hostList, startSeveral, stopAll, waitUntil } from "./redis-group.ts";
+import { askRedis, redisArgs, redisKind, startRedis } from "./redis.ts";
+import { groupUrl, startSeveral, stopAll, waitUntil } from "./redis-group.ts";
 import { type Server, startServer } from "./start-server.ts";
 
 /** A master, two replicas, and three sentinels that watch them. */
@@ -22,8 +22,8 @@ const MASTER_NAME = "symbolon";
 /** Starts the group; resolves once every sentinel knows all others, and may call for a new master. */
 export async function startRedisSentinel(): Promise<RedisSentinel> {
   const first = await startRedis();
-  const replicaOf = ["--replicaof", "127.0.0.1", `${first.port}`];
-  const nodes = [first, ...(await startSeveral(2, () => startRedis({ args: replicaOf })))];
+  const settings = { replicaof: `127.0.0.1 ${first.port}` };
+  const nodes = [first, ...(await startSeveral(2, () => startRedis({ settings })))];
   // Sentinels that ask before the replicas are there ask again only after ten seconds.
   await waitUntil("the replicas follow the master", async () => {
     const replication = await askRedis(first.port, "info", "replication");
@@ -35,7 +35,7 @@ export async function startRedisSentinel(): Promise<RedisSentinel> {
     return views.every((view) => view?.includes("status=ok") && view.includes("slaves=2,sentinels=3"));
   });
   return {
-    url: `redis+sentinel://${hostList(sentinels)}/${MASTER_NAME}`,
+    url: groupUrl("redis+sentinel", sentinels, MASTER_NAME),
     masterName: MASTER_NAME,
     sentinels,
     nodes,
@@ -47,7 +47,8 @@ export async function startRedisSentinel(): Promise<RedisSentinel> {
 function startSentinel(masterPort: number): Promise<Server> {
   const file = "sentinel.conf";
   return startServer({
-    ...redisKind("sentinel", (port) => [file, "--sentinel", "--bind", "127.0.0.1", "--port", `${port}`]),
+    ...redisKind("sentinel", () => ({})),
+    args: (port) => [file, "--sentinel", ...redisArgs({ bind: "127.0.0.1", port: `${port}` })],
     // A sentinel keeps what it learns in this file, so that it cannot take its rules as arguments.
     prepare: ({ folder }) => writeFile(join(folder, file), rules(masterPort)),
   });

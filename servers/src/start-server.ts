@@ -1,9 +1,8 @@
 /** A server of one process, in a folder of its own, on a port of its own. */
-import { chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { requireProgram } from "./programs.ts";
 import { identityOf, type Place, spawnWatched, type WatchedProcess } from "./watched-process.ts";
 
 /** A server that was started; it listens on 127.0.0.1 alone. */
@@ -51,7 +50,7 @@ const SHUT_DOWN_MS = 10_000;
 const POLL_MS = 20;
 
 /** Below the range that outgoing connections take their ports from. */
-const PORTS = { first: 17_000, last: 31_998 } as const;
+const PORTS = { first: 17_000, last: 31_999 } as const;
 
 /**
  * Starts a server; resolves once it answers.
@@ -76,60 +75,43 @@ interface Launched {
 
 function serverOf(kind: ServerKind, folder: string, first: Launched): Server {
   const { port } = first;
-  let running = first.process;
-
-  async function kill(): Promise<void> {
-    if (!running.hasEnded()) signalAll(running.pid, "SIGKILL");
-    await running.ended;
-  }
-
-  async function shutDown(): Promise<void> {
-    if (running.hasEnded()) return;
-    signalAll(running.pid, "SIGCONT");
-    process.kill(running.pid, kind.shutDownSignal ?? "SIGTERM");
-    const timer = setTimeout(() => void kill(), SHUT_DOWN_MS);
-    await running.ended;
-    clearTimeout(timer);
-  }
-
+  let current = first.process;
   return {
     url: kind.url(port),
     port,
-    kill,
-    pause: () => signalAll(running.pid, "SIGSTOP"),
-    resume: () => signalAll(running.pid, "SIGCONT"),
+    kill: () => kill(current),
+    pause: () => signalAll(current, "SIGSTOP"),
+    resume: () => signalAll(current, "SIGCONT"),
     async restart() {
-      await shutDown();
-      const before = running;
-      running = (await launch(kind, folder, () => port)).process;
+      const before = current;
+      await shutDown(kind, before);
+      current = (await launch(kind, folder, () => port)).process;
       before.release();
     },
     async stop() {
-      await shutDown();
+      await shutDown(kind, current);
       rmSync(folder, { recursive: true, force: true });
-      running.release();
+      current.release();
     },
   };
 }
 
-/** The server's own attempt to listen is the only test of a port that cannot be overtaken, so it is tried and repeated. */
+/** No test of a port is as good as the server's own attempt to listen, which nobody can overtake. */
 async function launch(kind: ServerKind, folder: string, choosePort: () => number): Promise<Launched> {
-  const program = requireProgram(kind.program);
   const deadline = performance.now() + READY_MS;
   for (;;) {
     const port = choosePort();
-    const started = spawnWatched({ program, args: kind.args(port, folder) }, { folder, user: kind.user });
-    if (await becomesReady(kind, { pid: started.pid, port, folder }, started, deadline)) {
+    const command = { program: kind.program, args: kind.args(port, folder) };
+    const started = spawnWatched(command, { folder, user: kind.user });
+    if (await becomesReady(kind, { port, folder, pid: started.pid }, started, deadline)) {
       return { port, process: started };
     }
-    if (!started.hasEnded()) signalAll(started.pid, "SIGKILL");
-    await started.ended;
+    await kill(started);
     const output = started.outputTail();
+    started.release();
     if (!/\bin use\b/i.test(output) || performance.now() > deadline) {
-      started.release();
       throw new Error(`The server ${kind.name} did not start. Its last output:\n${output}`);
     }
-    started.release();
     await delay(POLL_MS);
   }
 }
@@ -137,14 +119,50 @@ async function launch(kind: ServerKind, folder: string, choosePort: () => number
 async function becomesReady(
   kind: ServerKind,
   running: Running,
-  { hasEnded }: WatchedProcess,
+  started: WatchedProcess,
   deadline: number,
 ): Promise<boolean> {
-  while (!hasEnded() && performance.now() < deadline) {
+  while (!started.hasEnded() && performance.now() < deadline) {
     if (await kind.isReady(running)) return true;
     await delay(POLL_MS);
   }
   return false;
+}
+
+async function kill(running: WatchedProcess): Promise<void> {
+  signalAll(running, "SIGKILL");
+  await running.ended;
+}
+
+async function shutDown({ shutDownSignal = "SIGTERM" }: ServerKind, running: WatchedProcess): Promise<void> {
+  if (running.hasEnded()) return;
+  signalAll(running, "SIGCONT");
+  process.kill(running.pid, shutDownSignal);
+  const timer = setTimeout(() => void kill(running), SHUT_DOWN_MS);
+  await running.ended;
+  clearTimeout(timer);
+}
+
+/** Signals a server and its children; it is stopped meanwhile, or it could have another child. */
+function signalAll({ pid, hasEnded }: WatchedProcess, signal: NodeJS.Signals): void {
+  if (hasEnded()) return;
+  process.kill(pid, "SIGSTOP");
+  for (const member of [...childrenOf(pid), pid]) sendSignal(member, signal);
+}
+
+function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    const hasGone = (error as NodeJS.ErrnoException).code === "ESRCH";
+    if (!hasGone) throw error;
+  }
+}
+
+/** Linux alone says; elsewhere a server's children notice by themselves that it is gone. */
+function childrenOf(pid: number): number[] {
+  const file = `/proc/${pid}/task/${pid}/children`;
+  return existsSync(file) ? (readFileSync(file, "utf8").match(/\d+/g) ?? []).map(Number) : [];
 }
 
 function makeFolder({ name, user }: ServerKind): string {
@@ -156,25 +174,4 @@ function makeFolder({ name, user }: ServerKind): string {
 
 function randomPort(): number {
   return PORTS.first + Math.floor(Math.random() * (PORTS.last - PORTS.first));
-}
-
-/** Signals a server and its children, which it is kept from starting more of meanwhile. */
-function signalAll(pid: number, signal: NodeJS.Signals): void {
-  process.kill(pid, "SIGSTOP");
-  for (const member of [...childrenOf(pid), pid]) {
-    try {
-      process.kill(member, signal);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
-  }
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
-  } catch {
-    // Only Linux says; elsewhere a server's children are left to notice that it is gone.
-    return [];
-  }
 }

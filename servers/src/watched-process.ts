@@ -1,13 +1,14 @@
 /** A program that ends when this process ends, however it ends, and whose folder goes then. */
 import { execFileSync, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
 import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
-import { CLEAN_ENV } from "./programs.ts";
+import { CLEAN_ENV, requireProgram } from "./programs.ts";
 
 /** What to run. */
 export interface Command {
+  /** Its name; `findProgram` knows where it is. */
   readonly program: string;
   readonly args: readonly string[];
 }
@@ -24,16 +25,16 @@ export interface WatchedProcess {
   readonly pid: number;
   /** Resolves with the exit code, null after a signal. */
   readonly ended: Promise<number | null>;
-  hasEnded(): boolean;
+  readonly hasEnded: () => boolean;
   /** The last lines it wrote. */
-  outputTail(): string;
+  readonly outputTail: () => string;
   /** Says that the folder is no longer the watchdog's to remove. */
-  release(): void;
+  readonly release: () => void;
 }
 
 // The shell becomes the program, so that the program has the process id that Node knows. What watches is a grandchild:
-// a server may take fright at a child that it never started. It reads two lines from Node, and where a line never comes
-// Node is gone: it ends the program, then removes the folder ($0). A program that still writes makes the second try need.
+// a server may take fright at a child that it never started. It reads two lines from Node; where a line never comes,
+// Node is gone. Then it ends the program, and removes the folder ($0), in which children may be writing for a moment.
 const WATCHDOG = `
 ( {
   read -r ended || kill -KILL $$ $(cat /proc/$$/task/$$/children)
@@ -46,7 +47,7 @@ exec "$@" 3<&-
 export function spawnWatched({ program, args }: Command, { folder, user }: Place): WatchedProcess {
   const output = join(folder, "output.log");
   const log = openSync(output, "w");
-  const child = spawn("sh", ["-c", WATCHDOG, folder, program, ...args], {
+  const child = spawn("sh", ["-c", WATCHDOG, folder, requireProgram(program), ...args], {
     cwd: folder,
     env: CLEAN_ENV,
     // A group of its own: Ctrl-C in the terminal is for this process, which stops its servers in order.

@@ -9,7 +9,7 @@ declare module "vitest" {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { urls, missing, stop } = await startServers();
-  project.provide("servers", { urls, missing });
-  return stop;
+  const servers = await startServers();
+  project.provide("servers", { urls: servers.urls, missing: servers.missing });
+  return () => servers.stop();
 }
