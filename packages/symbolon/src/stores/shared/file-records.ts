@@ -1,0 +1,183 @@
+/** The records on disk, and the markers by which garbage is found. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { isTombstone, type RecordKey, type StoredRecord, type Tombstone } from "../../core/store.ts";
+import { decodeEntry, encodeEntry, type FiledEntry } from "./file-format.ts";
+import type { FileChange, Held } from "./file-locks.ts";
+import {
+  expiryBucketOf,
+  type Marker,
+  markerPath,
+  nameOf,
+  parseMarker,
+  placeOf,
+  prefixOf,
+  type RecordPlace,
+} from "./file-names.ts";
+import {
+  codeOf,
+  findFolder,
+  makeFile,
+  makeFolder,
+  namesIn,
+  readWhole,
+  removeEmptyFolder,
+  removeFile,
+} from "./file-system.ts";
+
+type Entry = StoredRecord | Tombstone;
+
+/** An entry as it is to be, null for none, and as it was. */
+export interface EntryChange {
+  readonly key: RecordKey;
+  readonly before: FiledEntry | null;
+  readonly after: Entry | null;
+}
+
+/** Files of records. What changes them is called with the lock of their folder held; what reads needs no lock. */
+export interface FileRecords {
+  find(key: RecordKey): Promise<FiledEntry | null>;
+  /** Everything that belongs to a route. */
+  ofRoute(folder: string, route: number): Promise<FiledEntry[]>;
+  /** Everything in a folder, as it is at one instant or another. */
+  inFolder(folder: string): Promise<FiledEntry[]>;
+  /** The folders of a space; of all spaces, null. */
+  folders(space: string | null): Promise<string[]>;
+  /** The file names in a folder. */
+  names(folder: string): Promise<string[]>;
+  at(place: RecordPlace): Promise<FiledEntry | null>;
+  /** Makes all of the changes in one atomic step. */
+  change(held: Held, changes: readonly EntryChange[]): Promise<void>;
+  /** The markers of records that may be garbage at an instant, oldest first, bucket by bucket. */
+  due(before: number): AsyncGenerator<Marker[]>;
+  /** Removes what a marker points to if that is garbage; answers whether a record or tombstone was. */
+  prune(marker: Marker, before: number): Promise<boolean>;
+}
+
+/** So many times a bucket may be removed while something is to be filed in it. */
+const FILING_ROUNDS = 10;
+
+/** Files under a root; `torn` is told of each file that is not what was written. */
+export function fileRecords(root: string, sync: boolean, torn: () => void): FileRecords {
+  async function at({ folder, file }: RecordPlace): Promise<FiledEntry | null> {
+    const path = await findFolder(root, `records/${folder}`);
+    const bytes = path === null ? null : await readWhole(join(path, file));
+    if (bytes === null) return null;
+    const found = decodeEntry(bytes);
+    if (found !== null && isAt(found.entry, folder, file)) return found;
+    torn();
+    return null;
+  }
+
+  async function names(folder: string): Promise<string[]> {
+    return namesIn(root, `records/${folder}`);
+  }
+
+  async function entries(folder: string, files: readonly string[]): Promise<FiledEntry[]> {
+    const found = await Promise.all(files.map((file) => at({ folder, file })));
+    return found.filter((one) => one !== null);
+  }
+
+  async function folders(space: string | null): Promise<string[]> {
+    const spaces = space === null ? (await namesIn(root, "records")).toSorted() : [nameOf(space)];
+    const found = [];
+    for (const name of spaces) {
+      const buckets = await namesIn(root, `records/${name}`);
+      found.push(...buckets.toSorted().map((bucket) => `${name}/${bucket}`));
+    }
+    return found;
+  }
+
+  /** Where the marker is to be: where it was, if that is early enough and in the same bucket. */
+  function filingOf(before: FiledEntry | null, after: Entry): number {
+    const due = Math.floor(after.deadline);
+    const stays = before && before.filedAt <= due && expiryBucketOf(before.filedAt) === expiryBucketOf(due);
+    return stays ? before.filedAt : due;
+  }
+
+  async function file(marker: Marker): Promise<void> {
+    const path = markerPath(marker);
+    for (let round = 1; ; round++) {
+      await makeFolder(root, path.slice(0, path.lastIndexOf("/")));
+      try {
+        return await makeFile(join(root, path), new Uint8Array(0), sync);
+      } catch (error) {
+        if (codeOf(error) === "EEXIST") return;
+        if (codeOf(error) !== "ENOENT" || round === FILING_ROUNDS) throw error;
+      }
+    }
+  }
+
+  /** What prune would remove in time, should it fail here. */
+  async function unfile(marker: Marker): Promise<void> {
+    await removeFile(join(root, markerPath(marker))).catch(() => {});
+  }
+
+  async function change(held: Held, changes: readonly EntryChange[]): Promise<void> {
+    const files: FileChange[] = [];
+    const left: Marker[] = [];
+    for (const { key, before, after } of changes) {
+      const place = placeOf(key);
+      const filedAt = after && filingOf(before, after);
+      if (before !== null && before.filedAt !== filedAt) left.push({ ...place, at: before.filedAt });
+      // First the marker: one that points to nothing is found in time, a record without one never would be.
+      if (filedAt !== null && before?.filedAt !== filedAt) await file({ ...place, at: filedAt });
+      await makeFolder(root, `records/${place.folder}`);
+      const bytes = after && filedAt !== null ? encodeEntry({ entry: after, filedAt }) : null;
+      files.push({ path: `records/${place.folder}/${place.file}`, bytes });
+    }
+    await held.commit(files);
+    for (const marker of left) await unfile(marker);
+  }
+
+  return {
+    at,
+    names,
+    folders,
+    change,
+    find: (key) => at(placeOf(key)),
+    inFolder: async (folder) => entries(folder, await names(folder)),
+
+    async ofRoute(folder, route) {
+      const prefix = prefixOf(route);
+      return entries(
+        folder,
+        (await names(folder)).filter((name) => name.startsWith(prefix)),
+      );
+    },
+
+    async *due(before) {
+      const last = expiryBucketOf(before);
+      const numbers = (await namesIn(root, "expiry")).map(Number).filter((number) => number <= last);
+      for (const number of numbers.toSorted((a, b) => a - b)) {
+        const path = await findFolder(root, `expiry/${number}`);
+        if (path === null) continue;
+        const markers = (await readdir(path)).map(parseMarker).filter((marker) => marker !== null);
+        yield markers.filter(({ at: instant }) => instant <= before).toSorted((a, b) => a.at - b.at);
+        await removeEmptyFolder(path);
+      }
+    },
+
+    async prune(marker, before) {
+      const path = await findFolder(root, `records/${marker.folder}`);
+      const bytes = path === null ? null : await readWhole(join(path, marker.file));
+      const found = bytes && decodeEntry(bytes);
+      const isFiled = bytes !== null && (found === null || found.filedAt === marker.at);
+      if (isFiled && found !== null && found.entry.deadline > before) return false;
+      if (isFiled && path !== null) await removeFile(join(path, marker.file));
+      await removeFile(join(root, markerPath(marker)));
+      return isFiled && found !== null;
+    },
+  };
+}
+
+/** Whether an entry is where it belongs, and not a copy of another. */
+function isAt(entry: Entry, folder: string, file: string): boolean {
+  const place = placeOf(entry);
+  return place.folder === folder && place.file === file;
+}
+
+/** Tells a live record of a user. */
+export function isLiveOwned(entry: Entry, now: number): entry is StoredRecord & { readonly owner: string } {
+  return !isTombstone(entry) && entry.owner !== null && entry.deadline > now;
+}

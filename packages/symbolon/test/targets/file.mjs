@@ -1,0 +1,20 @@
+/** Folders of files, for tests that open a store in several processes. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileStore } from "symbolon/stores/file";
+
+export const variants = [{ name: "fileStore", server: null }];
+
+export function prepare() {
+  return { root: mkdtempSync(join(tmpdir(), "symbolon-target-")) };
+}
+
+export function open({ root, options }) {
+  const store = fileStore(root, options);
+  return { store, close: () => store.close() };
+}
+
+export function drop({ root }) {
+  rmSync(root, { recursive: true, force: true });
+}
