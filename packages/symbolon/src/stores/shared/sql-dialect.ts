@@ -1,0 +1,46 @@
+/** What the databases behind `sqlStore` do differently. */
+import type { Ending, LockKey } from "../../core/store.ts";
+import type { Run } from "./sql-client.ts";
+import type { SqlValue } from "./sql-rows.ts";
+import type { SqlStatements } from "./sql-statements.ts";
+
+/** Which live records end: a condition of `sqlStatements`, its values, and how many at most. */
+export interface Ended {
+  readonly where: string;
+  readonly values: readonly SqlValue[];
+  readonly limit?: number;
+}
+
+/** One database's own ways. */
+export interface SqlDialect {
+  readonly statements: SqlStatements;
+  /** Whether `end` and `prune` are more than one statement, and so no single step without a transaction around them. */
+  readonly needsTransactions: boolean;
+  /** A condition, and its values, that excludes these lookups. */
+  except(lookups: readonly string[]): { readonly where: string; readonly values: readonly SqlValue[] };
+  /** Ends live records, and leaves no tombstone that is garbage already; answers how many. */
+  end(run: Run, ended: Ended, ending: Ending, now: number): Promise<number>;
+  /** Deletes what is due, unless somebody else is about to; answers how many. */
+  prune(run: Run, bucket: number, before: number, limit: number): Promise<number>;
+  readonly locks: LockStatements;
+}
+
+/** The statements for locks; the server's clock decides, in microseconds since the epoch. */
+export interface LockStatements {
+  /** Takes the lock if it is free or this holder's; answers the fence and the microseconds left, or null for neither. */
+  acquire(run: Run, key: LockKey, holder: string, lease: number): Promise<HeldLock | null>;
+  /** microseconds, space, lock, holder */
+  readonly renew: string;
+  /** space, lock, holder */
+  readonly release: string;
+  /** how many microseconds ago, limit */
+  readonly prune: string;
+}
+
+/** Who has a lock. */
+export interface HeldLock {
+  readonly holder: string;
+  readonly fence: number;
+  /** In milliseconds. */
+  readonly remaining: number;
+}

@@ -1,0 +1,22 @@
+import { hasAbility, storeContract } from "symbolon/testing";
+import { describe, expect, test } from "vitest";
+import { needsServer } from "../../support/servers.ts";
+import { storageFor } from "../../support/targets.ts";
+import * as target from "../../targets/postgres.mjs";
+
+describe.each(target.variants)("$name", (variant) => {
+  const cases = storeContract.filter(({ needs }) => needs !== "invalidations" && needs !== "close");
+
+  needsServer("postgres", (url) => {
+    test.each(cases)("$name", async ({ run }) => {
+      const { open } = await storageFor(target, variant, url);
+      await run({ open });
+    });
+
+    test("has every ability but those it has to be asked for", async () => {
+      const { open } = await storageFor(target, variant, url);
+      const store = await open();
+      expect(storeContract.filter(({ needs }) => hasAbility(store, needs))).toEqual(cases);
+    });
+  });
+});
