@@ -1,7 +1,7 @@
 /** Two processes log a user in at once, on every store that counts: never more sessions than may be, and the right ones. */
 import { createSessionManager, generateKey, type Limits, type SessionManager } from "symbolon";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { everyVariant } from "../support/every-variant.ts";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { describeEvery } from "../support/every-variant.ts";
 import { found } from "../support/sessions.ts";
 import { observe, type RaceStage, stageRace, untilMet } from "./race-stage.ts";
 
@@ -54,9 +54,7 @@ async function statesOf({ sessions, logins }: Played): Promise<string[]> {
   return Promise.all(logins.map(({ token }) => found(sessions, token)));
 }
 
-const counting = everyVariant.filter(({ abilities }) => abilities.has("admission"));
-
-describe.each(counting)("twenty logins at once in each of two processes on one $name", (variant) => {
+describeEvery("twenty logins at once in each of two processes", "admission", (variant) => {
   let stage: RaceStage;
 
   beforeAll(async () => {

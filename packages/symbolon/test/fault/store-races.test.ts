@@ -1,7 +1,7 @@
 /** Two processes on one storage, for every store: what they do at once is as if they had taken turns. */
 import { type AdmissionRules, hasOwnerIndex, type StoredRecord } from "symbolon";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { everyVariant } from "../support/every-variant.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeEvery } from "../support/every-variant.ts";
 import {
   callNow,
   createAll,
@@ -112,7 +112,7 @@ async function checkOwner(
   expect(said.flatMap(({ evicted }) => evicted).toSorted()).toEqual(gone.toSorted());
 }
 
-describe.each(everyVariant)("two processes on one $name", (variant) => {
+describeEvery("two processes", "store", (variant) => {
   let stage: RaceStage;
 
   beforeAll(async () => {
