@@ -9,4 +9,4 @@ for (const line of servers.missing) console.error(line);
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => void servers.stop());
 }
-console.error("Ctrl-C stops them.");
+console.log("# Ctrl-C stops them.");

@@ -38,7 +38,7 @@ export interface WatchedProcess {
 const WATCHDOG = `
 ( {
   read -r ended || kill -KILL $$ $(cat /proc/$$/task/$$/children)
-  read -r released || until rm -rf "$0"; do sleep 0.1; done
+  read -r released || for try in 1 2 3 4 5 6 7 8 9; do rm -rf "$0" && break; sleep 0.2; done
 } <&3 & )
 exec "$@" 3<&-
 `;
