@@ -48,9 +48,10 @@ async function faultsOf(store: Store): Promise<string[]> {
 function reviving(): FullStore {
   const seen = new Map<string, StoredRecord>();
   const revived = new Map<string, StoredRecord>();
-  return intercept(memoryStore(), async ({ method, args, proceed }) => {
+  return intercept(memoryStore(), async (call) => {
+    const { method, args } = call;
     const [{ lookup }, version, change] = args as [RecordKey, number, RecordChange];
-    const answer = await proceed();
+    const answer = await call.proceed();
     if (method === "read") {
       const found = answer as StoredRecord | Tombstone | null;
       if (found !== null && !isTombstone(found)) seen.set(lookup, found);
@@ -67,8 +68,9 @@ function reviving(): FullStore {
 function forgetful(): FullStore {
   const owners = new Map<string, string | null>();
   const left = new Map<string, number>();
-  return intercept(memoryStore(), async ({ method, args, proceed }) => {
-    const answer = await proceed();
+  return intercept(memoryStore(), async (call) => {
+    const { method, args } = call;
+    const answer = await call.proceed();
     const [{ lookup, owner }] = args as [StoredRecord];
     if (method === "create" || method === "admit") owners.set(lookup, owner);
     const of = owners.get(lookup) ?? null;
@@ -80,16 +82,16 @@ function forgetful(): FullStore {
 /** A store that acknowledges an update in ten, and does not make it. */
 function losing(): FullStore {
   let updates = 0;
-  return intercept(memoryStore(), ({ method, proceed }) =>
-    method === "update" && ++updates % 10 === 0 ? "updated" : proceed(),
+  return intercept(memoryStore(), (call) =>
+    call.method === "update" && ++updates % 10 === 0 ? "updated" : call.proceed(),
   );
 }
 
-/** A store that tells of a session nobody began. */
+/** A store that counts one session too many. */
 function inventive(): FullStore {
-  return intercept(memoryStore(), async ({ method, proceed }) => {
-    const answer = await proceed();
-    return method === "countByTenant" ? (answer as number) + 1 : answer;
+  return intercept(memoryStore(), async (call) => {
+    const answer = await call.proceed();
+    return call.method === "countByTenant" ? (answer as number) + 1 : answer;
   });
 }
 
