@@ -35,6 +35,7 @@ export {
   hasOwnerIndex,
   hasTenantIndex,
   isCaching,
+  isCarrying,
   isTombstone,
   TOMBSTONE_MS,
 } from "./core/store.ts";

@@ -58,6 +58,7 @@ const LONGEST_MS = TOMBSTONE_MS;
 /** Makes the one-time tokens of a session manager. */
 export function oneTimeTokens(sessions: SessionManager<never> | SessionManager<object>): OneTimeTokens {
   const engine = engineOf(sessions);
+  engine.refuseCarrying("A one-time token");
   return {
     async issue(purpose, options = {}) {
       refuseUnknown(options, ["userId", "extra", "lifetime"], "issue.");

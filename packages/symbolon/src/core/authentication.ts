@@ -4,7 +4,7 @@ import { beginSession } from "./begin-session.ts";
 import { checkLogin, digestStamp, type LoginOptions } from "./beginning.ts";
 import type { LiveSession, SaveResult } from "./live-session.ts";
 import type { Envelope, Snapshot } from "./record.ts";
-import { hasOwnerIndex } from "./store.ts";
+import { canEndByOwner } from "./store.ts";
 import { verifierMatches, verifierOf } from "./token.ts";
 
 /** See `Session.login`. */
@@ -82,6 +82,7 @@ export async function setRoles(live: LiveSession, roles: readonly string[]): Pro
 export async function setExtra(live: LiveSession, extra: Envelope["extra"]): Promise<SaveResult> {
   if (live.isGone) return "gone";
   if (live.snapshot === null) return "unchanged";
+  live.refuseUncarried();
   const outcome = await live.engine.write(live.snapshot, ({ envelope }) => ({ envelope: { ...envelope, extra } }));
   if (outcome.status === "gone") return live.lose();
   live.adopt(outcome.snapshot);
@@ -162,7 +163,7 @@ async function rotate(
 /** Ends all other sessions of the user; without an owner index, their next check of the stamp does. */
 async function endOthers(live: LiveSession, { userId }: Envelope, kept: readonly string[]): Promise<void> {
   const { engine } = live;
-  if (userId === null || !hasOwnerIndex(engine.calls.store)) return;
+  if (userId === null || !canEndByOwner(engine.calls.store)) return;
   await engine.endAllOf(userId, kept, "stamp-changed");
 }
 

@@ -4,7 +4,7 @@
  * One request, in order: read the token · ask the store · open the envelope · judge the time · (the application) ·
  * one conditional write, if anything changed.
  */
-import { ConflictError, StoreUnavailableError } from "../errors.ts";
+import { ConflictError, NotSupportedError, StoreUnavailableError } from "../errors.ts";
 import { secretBytes } from "../crypto/random.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { DataCodec } from "./data-codec.ts";
@@ -19,8 +19,10 @@ import { StoreCalls } from "./store-calls.ts";
 import {
   type Awaitable,
   canWarn,
+  type Carrying,
   type Ending,
   isCaching,
+  isCarrying,
   isTombstone,
   type RecordKey,
   type Store,
@@ -111,6 +113,8 @@ export class Engine {
   readonly vault: Vault;
   readonly calls: StoreCalls;
   readonly codec: DataCodec;
+  /** Set where clients carry their records. */
+  readonly carrying: Carrying | null;
   readonly #isCaching: boolean;
   readonly #seen = new RecentMap<Seen>(TOKENS_REMEMBERED);
   readonly #queue: CommitQueue;
@@ -122,6 +126,7 @@ export class Engine {
     this.codec = new DataCodec(options);
     this.#queue = new CommitQueue(options.storeTimeout);
     this.calls = new StoreCalls(store, options.storeTimeout, options.clock, this.events);
+    this.carrying = isCarrying(store) ? store : null;
     this.#isCaching = isCaching(store);
     // Later, so that the application has had the time to listen.
     if (canWarn(store)) setImmediate(() => store.onWarning((warning) => this.events.emit("store-warning", warning)));
@@ -129,6 +134,12 @@ export class Engine {
 
   now(): number {
     return this.options.clock.now();
+  }
+
+  /** For what works without a request, which is where the record would be. */
+  refuseCarrying(what: string): void {
+    if (this.carrying === null) return;
+    throw new NotSupportedError(`${what} is of no use here: clients carry their sessions in sealed cookies.`);
   }
 
   /** Forgets everything derived from keys: called when the keyring changes (R-069). */
@@ -153,9 +164,16 @@ export class Engine {
 
   /**
    * Opens a token of a session or a pending login: one store read, none when the token proves nothing. Writes nothing,
-   * save removing the expired, and what pins demand; with null for a client, pins are not looked at.
+   * save removing the expired, and what pins demand; with null for a client, pins are not looked at. `carried` is the
+   * record that came with the token, where clients carry it.
    */
-  open(token: unknown, client: Client | null, kind: TokenKind = sessionKindOf(token)): Awaitable<Opened> {
+  open(
+    token: unknown,
+    client: Client | null,
+    kind: TokenKind = sessionKindOf(token),
+    carried: string | null = null,
+  ): Awaitable<Opened> {
+    if (carried === null) this.refuseCarrying("A token alone");
     if (!hasTokenLength(kind, token)) return { ok: false, reason: "malformed" };
     const name = fingerprint(token);
     const seen = this.#seen.get(name);
@@ -164,7 +182,7 @@ export class Engine {
     if (typeof claims === "string") return { ok: false, reason: claims };
     const key = { space, route: claims.route, lookup: claims.lookup };
     const attempt: Attempt = { name, key, claims, seen, isDoubtful: this.#isCaching };
-    const found = this.calls.ask("read", key);
+    const found = carried === null ? this.calls.ask("read", key) : this.calls.ask("present", key, carried);
     const opened =
       found instanceof Promise ? found.then((answer) => this.#judge(attempt, answer)) : this.#judge(attempt, found);
     const { pin } = this.options;
@@ -212,7 +230,10 @@ export class Engine {
       }
       this.#remember(name, claims, snapshot);
     }
-    if (!isExpired(snapshot.envelope, this.now())) return { ok: true, snapshot };
+    if (!isExpired(snapshot.envelope, this.now())) {
+      this.carrying?.keep(snapshot.record);
+      return { ok: true, snapshot };
+    }
     return isDoubtful ? this.#judgeAgain(attempt) : this.#expire(name, snapshot);
   }
 

@@ -182,6 +182,7 @@ export class LiveSession {
 
   /** A token the client does not have yet, once. */
   takeToken(): string | null {
+    this.engine.refuseCarrying("A token alone");
     const token = this.#issued && !this.isGone ? this.data.token : null;
     this.#issued = false;
     return token;
@@ -254,7 +255,15 @@ export class LiveSession {
     }
   }
 
+  /** Where clients carry their records, one that changes now would not reach its client. */
+  refuseUncarried(): void {
+    if (!this.areHeadersSent || this.engine.carrying === null) return;
+    throw new HeadersSentError("The headers have left, so the client cannot be given the changed session.");
+  }
+
   #isTouchDue(): boolean {
+    // A client that carries its record could not be told any more.
+    if (this.areHeadersSent && this.engine.carrying !== null) return false;
     return this.snapshot !== null && this.engine.isTouchDue(this.snapshot);
   }
 
@@ -332,6 +341,7 @@ export class LiveSession {
   }
 
   async #write(start: Snapshot, data: DataIntent, intent: SaveIntent): Promise<SaveResult> {
+    this.refuseUncarried();
     let text: string | null = null;
     const outcome = await this.engine.write(start, (current) => {
       const finish = (next: NextData | null): SnapshotChange | null => {

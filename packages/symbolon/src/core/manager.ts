@@ -160,6 +160,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async create(options: CreateOptions<Data> = {}): Promise<CreatedSession<Data>> {
+    this.#engine.refuseCarrying("The token of a session begun outside a request");
     const begun = await beginSession(this.#engine, checkCreate(this.#engine, options));
     const { client } = options;
     return this.#withToken({ ...begun, ...(client !== undefined && { client }) });
@@ -341,6 +342,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async #find(userId: string, id: string): Promise<Snapshot | null> {
+    this.#engine.refuseCarrying("A handle");
     const { vault } = this.#engine;
     const { space, route, owner } = this.#ownerKey(userId);
     const lookup = lookupOfHandle("s1", vault.ring, space, id);

@@ -9,7 +9,7 @@ import { type PinOptions, type ResolvedPin, resolvePin } from "./pin.ts";
 import { type Duration, type Lifetime, parseDuration } from "./lifetime.ts";
 import { type Limits, type ResolvedLimits, resolveLimits } from "./limits.ts";
 import { resolveOrigins } from "./origins.ts";
-import type { Store } from "./store.ts";
+import { isCarrying, type Store } from "./store.ts";
 
 /** Settings of the session cookie. Always HttpOnly, and Secure except in `development`. */
 export interface CookieOptions {
@@ -177,7 +177,7 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     storeTimeout: parseDuration(options.storeTimeout ?? "3s", "storeTimeout"),
     pruneEvery: options.pruneEvery === false ? null : parseDuration(options.pruneEvery ?? "5m", "pruneEvery"),
     cookie: options.cookie ?? {},
-    bearer: checkFlag(options.bearer, "bearer"),
+    bearer: checkBearer(options.bearer, options.store),
     origins: resolveOrigins(options.origins),
     csrf: checkCsrf(options.csrf ?? true),
     trustProxy: checkTrustProxy(options.trustProxy ?? false),
@@ -213,6 +213,11 @@ function resolveBounds(bounds: Partial<Bounds>): Bounds {
     depth: wholeNumber(bounds.depth ?? 32, 1, 256, "bounds.depth"),
     keys: wholeNumber(bounds.keys ?? 1000, 1, 1_000_000, "bounds.keys"),
   });
+}
+
+function checkBearer(value: boolean | undefined, store: Store): boolean {
+  if (!checkFlag(value, "bearer") || !isCarrying(store)) return value ?? false;
+  throw new OptionsError("bearer: a token alone opens no session that clients carry in sealed cookies; use a store.");
 }
 
 function checkTrustProxy(value: unknown): boolean | readonly string[] {

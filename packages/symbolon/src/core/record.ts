@@ -193,6 +193,7 @@ export class Vault {
       known.owner === record.owner &&
       known.tenant === record.tenant &&
       known.lookup === record.lookup &&
+      known.createdAt === record.createdAt &&
       sameBytes(known.envelope, record.envelope) &&
       sameBytes(known.data, record.data)
     );
@@ -307,9 +308,11 @@ function sealKeyOf(server: Key, { space, lookup }: Pick<RecordKey, "space" | "lo
 }
 
 /** Where an envelope belongs; every part has one alphabet and no part can hold the separator. */
-function contextOf(record: Pick<StoredRecord, "space" | "lookup" | "version" | "owner" | "tenant" | "route">): string {
-  const { space, lookup, version, owner, tenant, route } = record;
-  return `envelope/1\n${space}\n${lookup}\n${route}\n${version}\n${owner ?? ""}\n${tenant ?? ""}`;
+function contextOf(
+  record: Pick<StoredRecord, "space" | "lookup" | "version" | "owner" | "tenant" | "route" | "createdAt">,
+): string {
+  const { space, lookup, version, owner, tenant, route, createdAt } = record;
+  return `envelope/1\n${space}\n${lookup}\n${route}\n${version}\n${createdAt}\n${owner ?? ""}\n${tenant ?? ""}`;
 }
 
 /** The client's half of a pad that the server makes alone. */

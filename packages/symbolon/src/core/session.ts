@@ -7,6 +7,7 @@ import { deadlineOf, type Duration, parseDuration } from "./lifetime.ts";
 import { LiveSession, type SaveResult, type SessionSource, type TokenNews } from "./live-session.ts";
 import type { Device, SessionState } from "./record.ts";
 import type { DataChange } from "./session-data.ts";
+import type { StoredRecord } from "./store.ts";
 
 export type { SaveResult, SessionSource, TokenNews } from "./live-session.ts";
 
@@ -22,6 +23,8 @@ export interface RequestSide {
   takeNews(session: Session<object>): TokenNews;
   /** The token the session is carried by, null before there is one. */
   tokenOf(session: Session<object>): string | null;
+  /** The record of the session, for clients that carry it; null when there is none to carry. */
+  recordOf(session: Session<object>): StoredRecord | null;
   /** Whether anything was read from the session or written to it, so that the response depends on it. */
   isUsed(session: Session<object>): boolean;
   /** Tells the session that the headers have left: from here on no token reaches the client. */
@@ -49,6 +52,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       discard: (session) => session.#live.discard(),
       takeNews: (session) => session.#live.takeNews(),
       tokenOf: (session) => session.#live.data.token,
+      recordOf: (session) => session.#live.snapshot?.record ?? null,
       isUsed: (session) => session.#live.isUsed,
       noteHeadersSent: (session) => {
         session.#live.areHeadersSent = true;

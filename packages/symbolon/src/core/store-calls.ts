@@ -5,10 +5,16 @@
  * The pause follows time-outs only: an error that comes back at once costs nothing to meet again, and asking is how
  * recovery is noticed.
  */
-import { NotSupportedError, StoreTimeoutError, StoreUnavailableError, SymbolonError } from "../errors.ts";
+import {
+  DataTooLargeError,
+  NotSupportedError,
+  StoreTimeoutError,
+  StoreUnavailableError,
+  SymbolonError,
+} from "../errors.ts";
 import type { Clock } from "./clock.ts";
 import type { EventHub } from "./events.ts";
-import type { Admitting, OwnerIndex, Pruning, Store, StoreCall, TenantIndex } from "./store.ts";
+import type { Admitting, Carrying, OwnerIndex, Pruning, Store, StoreCall, TenantIndex } from "./store.ts";
 
 /** After this many time-outs in a row the store is left alone for a moment. */
 const TIMEOUTS_BEFORE_PAUSE = 3;
@@ -19,7 +25,7 @@ const BULK: ReadonlySet<string> = new Set(["countByTenant", "countOwners", "dele
 const BULK_FACTOR = 20;
 
 /** Everything the engine may ask of a store. */
-type Askable = Store & Admitting & OwnerIndex & TenantIndex & Pruning;
+type Askable = Store & Admitting & OwnerIndex & TenantIndex & Pruning & Carrying;
 type ArgumentsOf<M extends keyof Askable> = Parameters<Askable[M]> extends [...infer Given, StoreCall] ? Given : never;
 type AnswerOf<M extends keyof Askable> = ReturnType<Askable[M]>;
 
@@ -114,6 +120,8 @@ export class StoreCalls {
   }
 
   #failed(method: string, error: unknown): Error {
+    // Of the data, not of the store.
+    if (error instanceof DataTooLargeError) return error;
     // A store may have been written against another copy of this package, whose classes are not ours.
     const failure =
       error instanceof SymbolonError

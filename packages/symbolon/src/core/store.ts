@@ -297,6 +297,19 @@ export interface Caching {
   readonly staleness: number;
 }
 
+/**
+ * Ability of what stands in the place of a store where clients carry their records themselves: see `sealedCookie`. Between
+ * `present` and the end of the request, the four methods work on what was kept.
+ */
+export interface Carrying {
+  /** As `read`, of the record that a client brought, unless a newer version is known here, or its end. Keeps nothing. */
+  present(key: RecordKey, carried: string, call: StoreCall): Awaitable<StoredRecord | Tombstone | null>;
+  /** Keeps a record that was opened, so that it can be written. */
+  keep(record: StoredRecord): void;
+  /** A record as text that the client can carry. */
+  pack(record: StoredRecord): string;
+}
+
 /** Something an operator should know of, although no call failed. */
 export interface StoreWarning {
   /** Which, in a word or two: `unsafe-eviction`. */
@@ -326,6 +339,11 @@ export function hasOwnerIndex<S extends Store>(store: S): store is S & OwnerInde
   return "listByOwner" in store;
 }
 
+/** Whether all of a user's records can be ended, as with an owner index, though perhaps not listed. */
+export function canEndByOwner<S extends Store>(store: S): store is S & Pick<OwnerIndex, "deleteByOwner"> {
+  return "deleteByOwner" in store;
+}
+
 export function canAdmit<S extends Store>(store: S): store is S & Admitting {
   return "admit" in store;
 }
@@ -348,6 +366,10 @@ export function canLock<S extends Store>(store: S): store is S & Locking {
 
 export function hasInvalidations<S extends Store>(store: S): store is S & Invalidations {
   return "subscribe" in store;
+}
+
+export function isCarrying<S extends Store>(store: S): store is S & Carrying {
+  return "present" in store;
 }
 
 export function isCaching<S extends Store>(store: S): store is S & Caching {

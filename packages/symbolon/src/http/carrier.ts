@@ -25,6 +25,51 @@ export interface CookieCarrier {
   clear(): string;
 }
 
+/** What a request's cookies carry: a token and, where clients carry their records, the record as text. */
+export interface Carried {
+  readonly token: string;
+  readonly carried?: string | undefined;
+}
+
+/** What was found in a request's cookies; not yet checked in any way. */
+export type CarriedReading = ({ readonly kind: "value" } & Carried) | { readonly kind: "none" | "ambiguous" };
+
+/** Carries a session, in one cookie or in several. */
+export interface SessionCarrier {
+  readonly name: string;
+  readonly persistent: boolean;
+  read(headers: HeaderSource): CarriedReading;
+  /** The `Set-Cookie` values; `headers` are the request's, which say what the client has. */
+  set(carried: Carried, headers: HeaderSource, maxAgeSeconds?: number): string[];
+  /** The `Set-Cookie` values that delete what the client has. */
+  clear(headers: HeaderSource): string[];
+}
+
+/** Carries a token, and nothing else. */
+export function tokenCarrier(options: CookieOptions | undefined, development: boolean): SessionCarrier {
+  const cookie = cookieCarrier(options, development);
+  return {
+    name: cookie.name,
+    persistent: cookie.persistent,
+    read(headers) {
+      const reading = cookie.read(headers);
+      return reading.kind === "value" ? { kind: "value", token: reading.value } : reading;
+    },
+    set: ({ token }, _, maxAgeSeconds) => [cookie.set(token, maxAgeSeconds)],
+    clear: () => [cookie.clear()],
+  };
+}
+
+/** A stand-in for a store whose sessions travel in a way of its own. */
+export interface HasCarrier {
+  carrier(options: CookieOptions | undefined, development: boolean): SessionCarrier;
+}
+
+/** Tells such a one from a store. */
+export function hasCarrier(store: object): store is HasCarrier {
+  return "carrier" in store;
+}
+
 const MAX_AUTHORIZATION_BYTES = 4096;
 const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
 const PREFIX = /^__(?:host-http|host|http|secure)-/i;

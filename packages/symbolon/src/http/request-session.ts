@@ -11,7 +11,7 @@ import { engineOf, type SessionManager } from "../core/manager.ts";
 import { requestSide, Session, type SessionSource } from "../core/session.ts";
 import type { Ending } from "../core/store.ts";
 import { HeadersSentError, isSymbolonError, StoreUnavailableError } from "../errors.ts";
-import { type CookieCarrier, cookieCarrier, type HeaderSource, readBearer } from "./carrier.ts";
+import { hasCarrier, type HeaderSource, readBearer, type SessionCarrier, tokenCarrier } from "./carrier.ts";
 import { CSRF_VARY, isCsrfRelevant, judgeCsrf } from "./csrf.ts";
 
 /** How the request came. A binding knows; `openSession` alone takes the caller's word. */
@@ -70,13 +70,15 @@ export interface CsrfQuestion {
   readonly formToken?: unknown;
 }
 
-const carriers = new WeakMap<Engine, CookieCarrier>();
+const carriers = new WeakMap<Engine, SessionCarrier>();
 
 /** The cookie settings of a manager, checked when a binding is mounted. */
-export function carrierOf(engine: Engine): CookieCarrier {
+export function carrierOf(engine: Engine): SessionCarrier {
   const known = carriers.get(engine);
   if (known !== undefined) return known;
-  const made = cookieCarrier(engine.options.cookie, engine.options.development);
+  const { cookie, development } = engine.options;
+  const { store } = engine.calls;
+  const made = hasCarrier(store) ? store.carrier(cookie, development) : tokenCarrier(cookie, development);
   carriers.set(engine, made);
   return made;
 }
@@ -101,7 +103,7 @@ export async function openSession<Data extends object>(
   const withheld = whyWithheld(engine, connection);
   if (withheld !== null) return begin(setting, { limit: "withheld" }, { withheld });
   const reading = carrier.read(headers);
-  if (reading.kind === "value") return openToken(setting, reading.value, "cookie");
+  if (reading.kind === "value") return openToken(setting, reading.token, "cookie", reading.carried);
   if (reading.kind === "none") return begin(setting, {}, {});
   engine.events.emit("ambiguous-cookie", { name: carrier.name });
   return begin(setting, {}, { refusal: { reason: "ambiguous" } });
@@ -113,7 +115,7 @@ const LATE_MS = 60_000;
 /** What stays the same for the length of a request. */
 interface Setting {
   readonly engine: Engine;
-  readonly carrier: CookieCarrier;
+  readonly carrier: SessionCarrier;
   readonly headers: HeaderSource;
   readonly client: Client;
 }
@@ -141,26 +143,28 @@ async function openToken<Data extends object>(
   setting: Setting,
   token: string,
   carriedBy: "cookie" | "bearer",
+  carried?: string,
 ): Promise<OpenedSession<Data>> {
   const { engine, client } = setting;
   let opened: Opened;
   try {
-    const answer = engine.open(token, client);
+    const answer = engine.open(token, client, undefined, carried);
     opened = answer instanceof Promise ? await answer : answer;
   } catch (error) {
     if (engine.options.onStoreFailure === "deny" || !isStoreFailure(error)) throw error;
     return begin(setting, { limit: "read-only" }, { carriedBy });
   }
+  const arrival: Arrival = { carriedBy, ...(carried !== undefined && { carried }) };
   if (!opened.ok) {
     const { reason, ended, replacedAt = -Infinity } = opened;
     // A bearer client is told its token by the application: a session begun here could never be reached. And a request
     // that was sent before its client had the new token must not give it a third: that would undo the login.
     const isLate = engine.now() - replacedAt < LATE_MS;
     const limit = carriedBy === "bearer" || isLate ? ({ limit: "unsent" } as const) : {};
-    return begin(setting, limit, { carriedBy, refusal: { reason, ...(ended !== undefined && { ended }) } });
+    return begin(setting, limit, { ...arrival, refusal: { reason, ...(ended !== undefined && { ended }) } });
   }
   const { snapshot, needsStepUp = false } = opened;
-  return begin(setting, { snapshot, token, needsStepUp }, { carriedBy });
+  return begin(setting, { snapshot, token, needsStepUp }, arrival);
 }
 
 function begin<Data extends object>(
@@ -178,13 +182,15 @@ type WithheldReason = "insecure-connection" | "not-loopback";
 /** What is known of how the token came, if one did. */
 interface Arrival {
   readonly carriedBy?: "cookie" | "bearer";
+  /** The record that came with it, as text, where clients carry theirs. */
+  readonly carried?: string;
   readonly refusal?: Refusal;
   readonly withheld?: WithheldReason;
 }
 
 class RequestSession<Data extends object> implements OpenedSession<Data> {
   readonly #engine: Engine;
-  readonly #carrier: CookieCarrier;
+  readonly #carrier: SessionCarrier;
   readonly #headers: HeaderSource;
   readonly session: Session<Data>;
   readonly #arrival: Arrival;
@@ -280,10 +286,21 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     if (!this.#sendsCookies()) return [];
     const isPersistent = this.#carrier.persistent || news.remembered;
     const maxAge = isPersistent ? this.#secondsLeft() : undefined;
-    if (news.issued !== null) return [this.#carrier.set(news.issued, maxAge)];
-    if (news.cleared) return this.#arrival.carriedBy === "cookie" ? [this.#carrier.clear()] : [];
     const token = requestSide.tokenOf(this.session);
-    return news.extended && isPersistent && token !== null ? [this.#carrier.set(token, maxAge)] : [];
+    if (news.cleared && news.issued === null) {
+      return this.#arrival.carriedBy === "cookie" ? this.#carrier.clear(this.#headers) : [];
+    }
+    if (token === null) return [];
+    const carried = this.#packed();
+    const isNews = news.issued !== null || (news.extended && isPersistent) || carried !== this.#arrival.carried;
+    return isNews ? this.#carrier.set({ token, carried }, this.#headers, maxAge) : [];
+  }
+
+  /** The record as the client is to carry it; undefined where it carries none. */
+  #packed(): string | undefined {
+    const { carrying } = this.#engine;
+    const record = carrying === null ? null : requestSide.recordOf(this.session);
+    return record === null ? this.#arrival.carried : carrying?.pack(record);
   }
 
   async #write(): Promise<void> {

@@ -162,7 +162,7 @@ describe("a record whose columns were changed", () => {
     "dies on time whatever its deadline says: %s",
     async (deadline) => {
       const one = await stage();
-      one.edit = (record) => ({ ...record, deadline, touchedAt: deadline, createdAt: deadline });
+      one.edit = (record) => ({ ...record, deadline, touchedAt: deadline });
       one.clock.advance(3_600_000 - 1);
       expect((await one.cold().validate(one.token))?.userId).toBe("user-1");
       one.clock.advance(3_600_000);

@@ -17,13 +17,13 @@ async function namesOf(subpath: string): Promise<string[]> {
 }
 
 describe("the exports of package.json", () => {
-  it("are the index, testing, and every file of stores, frameworks and auth, and nothing else", () => {
+  it("are the index, testing, the sealed cookie, and every file of stores, frameworks and auth, and nothing else", () => {
     const found = ["stores", "frameworks", "auth"].flatMap((folder) =>
       readdirSync(new URL(`src/${folder}/`, PACKAGE))
         .filter((file) => file.endsWith(".ts"))
         .map((file) => `./${folder}/${file.slice(0, -".ts".length)}`),
     );
-    expect(Object.keys(subpaths).toSorted()).toEqual([".", "./testing", ...found].toSorted());
+    expect(Object.keys(subpaths).toSorted()).toEqual([".", "./testing", "./sealed-cookie", ...found].toSorted());
     expect(self).toBe("./package.json");
   });
 
