@@ -43,13 +43,16 @@ const WATCHDOG = `
 exec "$@" 3<&-
 `;
 
+const OUTPUT_LINES = 40;
+
 /** Starts a program; its output of before is forgotten. */
 export function spawnWatched({ program, args }: Command, { folder, user }: Place): WatchedProcess {
   const output = join(folder, "output.log");
   const log = openSync(output, "w");
   const child = spawn("sh", ["-c", WATCHDOG, folder, requireProgram(program), ...args], {
     cwd: folder,
-    env: CLEAN_ENV,
+    // MariaDB clears the folder for temporary files as it starts, of the files of other servers too.
+    env: { ...CLEAN_ENV, TMPDIR: folder },
     // A group of its own: Ctrl-C in the terminal is for this process, which stops its servers in order.
     detached: true,
     // Not the standard input: Node closes that itself when the program ends.
@@ -72,7 +75,7 @@ export function spawnWatched({ program, args }: Command, { folder, user }: Place
     pid,
     ended,
     hasEnded: () => hasEnded,
-    outputTail: () => readFileSync(output, "utf8").trimEnd().split("\n").slice(-15).join("\n"),
+    outputTail: () => readFileSync(output, "utf8").trimEnd().split("\n").slice(-OUTPUT_LINES).join("\n"),
     release: () => void watchdog.end("released\n"),
   };
 }
