@@ -2,7 +2,6 @@
 
 import type { Clock } from "./clock.ts";
 import type { Device, SessionState } from "./record.ts";
-import type { StoreWarning } from "./store.ts";
 
 /** What every event about one session says. */
 interface SessionFacts {
@@ -79,7 +78,7 @@ export interface SessionEvents {
   /** Several calls in a row timed out: the store is not asked for `forMs` milliseconds. */
   "store-paused": { readonly forMs: number };
   /** The store works, but says that something about it should be looked at. */
-  "store-warning": StoreWarning;
+  "store-warning": { readonly code: string; readonly message: string };
   /** The keyring was replaced; key ids as four hex digits, the one that seals first. */
   "keys-changed": { readonly keys: readonly string[] };
   /** Expired records were removed. */

@@ -10,6 +10,7 @@ const EXAMPLES = fileURLToPath(new URL("../../../../examples/", import.meta.url)
 /** A line that each example prints when it shows what it is about. */
 const SHOWN: Readonly<Record<string, string>> = {
   "audit-log": "The token is in the log: false",
+  cached: "1000 requests: 0 calls of the store",
   devices: "Chrome on Windows in 203.0.114.0/24, 2 min ago",
   express: "GET /: 0 cookies for a visitor who stores nothing",
   fetch: "Hello Ada",
@@ -21,6 +22,7 @@ const SHOWN: Readonly<Record<string, string>> = {
   "one-time-token": "POST: 410 This link is no longer good",
   "own-store": "And it works: the session of ada.",
   schema: 'Upgraded: {"cart":{"tea":2,"cup":1},"currency":"EUR"}',
+  "sealed-cookie": "A copy, after logout: anonymous, because of: logout",
   "second-factor": "account: 200 ada, cart: tea",
   sqlite: "After 100 increments from two sides: n is 101",
   stamp: 'Laptop: 401 {"status":401,"title":"Please log in again","code":"stamp-changed"}',
