@@ -84,7 +84,7 @@ export function fileStore(root: string, options: FileStoreOptions = {}): FileSto
   const locks = fileLocks(path, holder, sync);
   const leases = fileLeases(path);
   const warned = warnings();
-  const records = fileRecords(path, sync, () =>
+  const records = fileRecords(path, () =>
     warned.warn({
       code: "torn-file",
       message: "A file of the file store is not as it was written, and counts for nothing; prune removes it.",
@@ -182,10 +182,18 @@ export function fileStore(root: string, options: FileStoreOptions = {}): FileSto
   }
 
   async function prune(markers: readonly Marker[], before: number, call: StoreCall): Promise<number> {
+    const folders = new Set(markers.map(({ folder }) => folder));
     const removed = await Promise.all(
-      markers.map((marker) => inFolder(marker.folder, call, () => records.prune(marker, before))),
+      [...folders].map((folder) =>
+        inFolder(folder, call, () =>
+          records.prune(
+            markers.filter((marker) => marker.folder === folder),
+            before,
+          ),
+        ),
+      ),
     );
-    return removed.filter(Boolean).length;
+    return removed.reduce((sum, one) => sum + one, 0);
   }
 
   return {

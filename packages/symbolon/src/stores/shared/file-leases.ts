@@ -74,9 +74,7 @@ export function fileLeases(root: string): FileLeases {
       ),
 
     release: (held, key, holder, now) =>
-      change(held, key, now, (found) =>
-        found?.holder === holder ? { answer: true, lease: null } : { answer: false },
-      ),
+      change(held, key, now, (found) => (found?.holder === holder ? { answer: true, lease: null } : { answer: false })),
   };
 }
 

@@ -4,7 +4,7 @@ import type { OwnerKey, RecordKey } from "../../core/store.ts";
 
 /** Where a record is. */
 export interface RecordPlace {
-  /** Records whose routes begin alike share a folder: `<space>/<first 12 bits>`. */
+  /** Records whose routes begin alike share a folder: `<space>/<first 8 bits>`. */
   readonly folder: string;
   readonly file: string;
 }
@@ -18,7 +18,10 @@ export interface Marker extends RecordPlace {
 /** Markers of 15 minutes share a folder. Wider, and pruning reads more names in vain; narrower, and touches move more markers. */
 const BUCKET_MS = 900_000;
 
-const MARKER = /^(-?\d+)\.([0-9a-f]{40})\.([0-9a-f]{3})([0-9a-f]+)\.([0-9a-f]{40})$/;
+/** 256 folders for a space: few enough to walk, and a user's own are soon found among the names in one. */
+const FOLDER_DIGITS = 2;
+
+const MARKER = /^(-?\d+)\.([0-9a-f]{40})\.([0-9a-f]{2})([0-9a-f]+)\.([0-9a-f]{40})$/;
 
 /** Any text as a safe name. No two of the texts share one, also where file names have no case. */
 export function nameOf(text: string): string {
@@ -32,7 +35,7 @@ export function placeOf({ space, route, lookup }: RecordKey): RecordPlace {
 
 /** The folder of the records of a route, and of those that share it. */
 export function folderOf({ space, route }: Pick<OwnerKey, "space" | "route">): string {
-  return `${nameOf(space)}/${hexOf(route).slice(0, 3)}`;
+  return `${nameOf(space)}/${hexOf(route).slice(0, FOLDER_DIGITS)}`;
 }
 
 /** How the file names of one route begin. */
@@ -48,7 +51,7 @@ export function expiryBucketOf(at: number): number {
 /** The path of a marker, under the root. */
 export function markerPath({ folder, file, at }: Marker): string {
   const [space, bucket] = folder.split("/");
-  return `expiry/${expiryBucketOf(at)}/${at}.${space}.${bucket}${file.slice(3)}`;
+  return `expiry/${expiryBucketOf(at)}/${at}.${space}.${bucket}${file.slice(FOLDER_DIGITS)}`;
 }
 
 /** Reads the name of a marker; null for any other file's. */

@@ -1,6 +1,6 @@
 /** The records on disk, and the markers by which garbage is found. */
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isTombstone, type RecordKey, type StoredRecord, type Tombstone } from "../../core/store.ts";
 import { decodeEntry, encodeEntry, type FiledEntry } from "./file-format.ts";
 import type { FileChange, Held } from "./file-locks.ts";
@@ -17,7 +17,6 @@ import {
 import {
   codeOf,
   findFolder,
-  makeFile,
   makeFolder,
   namesIn,
   readWhole,
@@ -50,15 +49,15 @@ export interface FileRecords {
   change(held: Held, changes: readonly EntryChange[]): Promise<void>;
   /** The markers of records that may be garbage at an instant, oldest first, bucket by bucket. */
   due(before: number): AsyncGenerator<Marker[]>;
-  /** Removes what a marker points to if that is garbage; answers whether a record or tombstone was. */
-  prune(marker: Marker, before: number): Promise<boolean>;
+  /** Removes what markers of one folder point to if that is garbage; answers how many records and tombstones were. */
+  prune(markers: readonly Marker[], before: number): Promise<number>;
 }
 
 /** So many times a bucket may be removed while something is to be filed in it. */
 const FILING_ROUNDS = 10;
 
 /** Files under a root; `torn` is told of each file that is not what was written. */
-export function fileRecords(root: string, sync: boolean, torn: () => void): FileRecords {
+export function fileRecords(root: string, torn: () => void): FileRecords {
   async function at({ folder, file }: RecordPlace): Promise<FiledEntry | null> {
     const path = await findFolder(root, `records/${folder}`);
     const bytes = path === null ? null : await readWhole(join(path, file));
@@ -95,14 +94,14 @@ export function fileRecords(root: string, sync: boolean, torn: () => void): File
     return stays ? before.filedAt : due;
   }
 
-  async function file(marker: Marker): Promise<void> {
+  async function file(held: Held, marker: Marker): Promise<void> {
     const path = markerPath(marker);
     for (let round = 1; ; round++) {
-      await makeFolder(root, path.slice(0, path.lastIndexOf("/")));
+      await makeFolder(root, dirname(path));
       try {
-        return await makeFile(join(root, path), new Uint8Array(0), sync);
+        return await held.mark(path);
       } catch (error) {
-        if (codeOf(error) === "EEXIST") return;
+        // Prune removes folders that are empty.
         if (codeOf(error) !== "ENOENT" || round === FILING_ROUNDS) throw error;
       }
     }
@@ -121,13 +120,24 @@ export function fileRecords(root: string, sync: boolean, torn: () => void): File
       const filedAt = after && filingOf(before, after);
       if (before !== null && before.filedAt !== filedAt) left.push({ ...place, at: before.filedAt });
       // First the marker: one that points to nothing is found in time, a record without one never would be.
-      if (filedAt !== null && before?.filedAt !== filedAt) await file({ ...place, at: filedAt });
+      if (filedAt !== null && before?.filedAt !== filedAt) await file(held, { ...place, at: filedAt });
       await makeFolder(root, `records/${place.folder}`);
       const bytes = after && filedAt !== null ? encodeEntry({ entry: after, filedAt }) : null;
       files.push({ path: `records/${place.folder}/${place.file}`, bytes });
     }
     await held.commit(files);
     for (const marker of left) await unfile(marker);
+  }
+
+  async function pruneOne(marker: Marker, before: number): Promise<boolean> {
+    const path = await findFolder(root, `records/${marker.folder}`);
+    const bytes = path === null ? null : await readWhole(join(path, marker.file));
+    const found = bytes && decodeEntry(bytes);
+    const isFiled = bytes !== null && (found === null || found.filedAt === marker.at);
+    if (isFiled && found !== null && found.entry.deadline > before) return false;
+    if (isFiled && path !== null) await removeFile(join(path, marker.file));
+    await removeFile(join(root, markerPath(marker)));
+    return isFiled && found !== null;
   }
 
   return {
@@ -158,15 +168,10 @@ export function fileRecords(root: string, sync: boolean, torn: () => void): File
       }
     },
 
-    async prune(marker, before) {
-      const path = await findFolder(root, `records/${marker.folder}`);
-      const bytes = path === null ? null : await readWhole(join(path, marker.file));
-      const found = bytes && decodeEntry(bytes);
-      const isFiled = bytes !== null && (found === null || found.filedAt === marker.at);
-      if (isFiled && found !== null && found.entry.deadline > before) return false;
-      if (isFiled && path !== null) await removeFile(join(path, marker.file));
-      await removeFile(join(root, markerPath(marker)));
-      return isFiled && found !== null;
+    async prune(markers, before) {
+      let removed = 0;
+      for (const marker of markers) if (await pruneOne(marker, before)) removed++;
+      return removed;
     },
   };
 }
