@@ -1,32 +1,35 @@
-/** A store in PostgreSQL, through the application's own `pg` or postgres.js client. */
-import type { Migration } from "./shared/migrations.ts";
-import { missingOf } from "./shared/migrations.ts";
-import { type PostgresClient } from "./shared/postgres-client.ts";
+/** A store in PostgreSQL, through the application's own pool of `pg` or postgres.js. */
+import { applyMissing, type Migration } from "./shared/migrations.ts";
+import type { PostgresClient } from "./shared/postgres-client.ts";
 import { postgresDialect } from "./shared/postgres-dialect.ts";
-import { pgClient } from "./shared/postgres-pg.ts";
 import { postgresJsClient } from "./shared/postgres-js.ts";
+import { pgClient } from "./shared/postgres-pg.ts";
 import { migrationsFor, type PostgresTableOptions, postgresTables } from "./shared/postgres-tables.ts";
-import type { SqlClient } from "./shared/sql-client.ts";
+import { attempt } from "./shared/sql-client.ts";
 import { type SqlStore, sqlStore } from "./shared/sql-store.ts";
 
 export type { Migration } from "./shared/migrations.ts";
 export type { PostgresClient } from "./shared/postgres-client.ts";
-export type * from "./shared/postgres-pg.ts";
 
 /** Options of `postgresStore`. */
 export interface PostgresStoreOptions extends PostgresTableOptions {
   /**
-   * Whether statements are prepared once per connection; true unless told. Say false for PgBouncer before 1.21 in
-   * transaction mode.
+   * Whether a connection plans each statement only once; true unless told. Write false when PgBouncer before 1.21 hands
+   * out connections by transaction.
    */
   readonly prepare?: boolean;
 }
 
 /** What `postgresStore` can do. */
-export type PostgresStore = SqlStore & {
-  /** Makes the tables, or what is missing of them; answers the versions that were applied. */
+export interface PostgresStore extends SqlStore {
+  /**
+   * Makes the tables, or what is missing of them, in one transaction; answers the versions that were applied. Several
+   * processes may call it at once: the others wait.
+   *
+   * @throws {StoreUnavailableError} when a statement fails; then nothing was made.
+   */
   migrate(): Promise<readonly number[]>;
-};
+}
 
 export function postgresStore(client: PostgresClient, options: PostgresStoreOptions = {}): PostgresStore {
   const tables = postgresTables(options);
@@ -35,30 +38,24 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     "connect" in client
       ? pgClient(client, tables.sessions, prepare)
       : postgresJsClient(client, tables.sessions, prepare);
+  const patient = { now: Date.now(), signal: new AbortController().signal };
+
   return {
     ...sqlStore(sql, postgresDialect(tables, null)),
-    migrate: () => migrate(sql, tables.migrations, migrationsFor(options)),
+    migrate: () =>
+      attempt(sql, patient, () =>
+        sql.transaction([{ kind: "migrations", number: 0 }], patient.signal, (run) =>
+          applyMissing(run, tables.migrations, migrationsFor(options)),
+        ),
+      ),
   };
 }
 
-async function migrate(sql: SqlClient, table: string, all: readonly Migration[]): Promise<number[]> {
-  const { signal } = new AbortController();
-  return sql.transaction([{ kind: "migrations", number: 0 }], signal, async (run) => {
-    await run(`CREATE TABLE IF NOT EXISTS ${table} (version integer NOT NULL PRIMARY KEY)`, []);
-    const { rows } = await run(`SELECT version FROM ${table}`, []);
-    const missing = missingOf(
-      all,
-      rows.map(([version]) => Number(version)),
-    );
-    for (const { version, statements } of missing) {
-      for (const statement of statements) await run(statement, []);
-      await run(`INSERT INTO ${table} (version) VALUES (?)`, [version]);
-    }
-    return missing.map(({ version }) => version);
-  });
-}
-
-/** The steps of `migrate`, for those who run their own. */
+/**
+ * The steps of `migrate()`, for those who run their own.
+ *
+ * @throws {OptionsError} when a name is not a plain word.
+ */
 export function postgresMigrations(options: PostgresTableOptions = {}): readonly Migration[] {
   return migrationsFor(options);
 }

@@ -1,6 +1,6 @@
 /** A PostgreSQL schema for each storage, for tests that open a store in several processes. */
 import { randomBytes } from "node:crypto";
-import pg from "pg";
+import { Pool } from "pg";
 import postgres from "postgres";
 import { postgresStore } from "symbolon/stores/postgres";
 
@@ -40,7 +40,7 @@ async function withPool({ url }, work) {
 }
 
 function connectPg(url, max) {
-  const sql = new pg.Pool({ connectionString: url, max });
+  const sql = new Pool({ connectionString: url, max });
   // A connection that breaks while it is idle.
   sql.on("error", () => {});
   return { sql, end: () => sql.end() };

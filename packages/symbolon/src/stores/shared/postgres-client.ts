@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import type { PostgresJs } from "./postgres-js.ts";
 import type { PgPool } from "./postgres-pg.ts";
-import { codeOf, type Diagnosis, type SqlLock } from "./sql-client.ts";
+import { factOf, type Diagnosis, type SqlLock } from "./sql-client.ts";
 
 /** A `Pool` of `pg`, or what `postgres()` of postgres.js makes. */
 export type PostgresClient = PgPool | PostgresJs;
@@ -42,7 +42,7 @@ export function lockText({ kind, number }: SqlLock, table: string): string {
 
 /** What an error of the server says, by its SQLSTATE. */
 export function diagnose(error: unknown): Diagnosis {
-  switch (codeOf(error, "code")) {
+  switch (factOf(error, "code")) {
     // 57014: cancelled, which may have been meant for another statement on the same connection.
     case "40001":
     case "40P01":

@@ -16,6 +16,7 @@ export function postgresDialect({ sessions, locks }: PostgresTables, channel: st
   const common = sqlStatements(sessions, {
     least: "least",
     noBytes: "''::bytea",
+    fromNothing: "",
     unlessTaken: "ON CONFLICT (lookup) DO NOTHING",
   });
   const statements = channel === null ? common : telling(common, channel);
@@ -30,9 +31,9 @@ export function postgresDialect({ sessions, locks }: PostgresTables, channel: st
     }),
 
     async end(run, { where, values, limit }, ending, now) {
-      const some = limit === undefined ? where : `lookup IN (SELECT lookup FROM ${sessions} WHERE ${where} LIMIT ?)`;
       // What somebody else ended since it was found is not ended again.
-      const text = `${statements.end(`${some} AND ended_at IS NULL`)} RETURNING lookup, deadline`;
+      const some = `lookup IN (SELECT lookup FROM ${sessions} WHERE ${where} LIMIT ?) AND ended_at IS NULL`;
+      const text = `${statements.end(limit === undefined ? where : some)} RETURNING lookup, deadline`;
       const limited = limit === undefined ? values : [...values, limit];
       const returning = channel === null ? text : told(text, LOOKUP, channel, "lookup, deadline, ");
       const { rows } = await run(returning, [...endingValuesOf(ending), ...limited]);

@@ -1,6 +1,6 @@
 /** A `Pool` of `pg` as a `SqlClient`. */
 import { DATABASE, diagnose, ISOLATION, lockText, numbered } from "./postgres-client.ts";
-import { codeOf, type Run, type SqlAnswer, type SqlClient, unlessAborted } from "./sql-client.ts";
+import { factOf, type Lending, type Run, type SqlAnswer, type SqlClient, withConnection } from "./sql-client.ts";
 import type { SqlValue } from "./sql-rows.ts";
 
 /** The methods of a `Pool` of `pg` that are used. */
@@ -48,41 +48,28 @@ export function pgClient(pool: PgPool, table: string, prepare: boolean): SqlClie
     return { rows, affected: rowCount ?? 0 };
   }
 
-  /** Lends a connection. It is closed when it is not known to be idle afterwards, and when the caller stops waiting. */
-  async function withConnection<T>(signal: AbortSignal, work: (connection: PgConnection) => Promise<T>): Promise<T> {
-    const connection = await unlessAborted(pool.connect(), signal, (late) => late.release());
-    let isLent = true;
-    const giveBack = (error?: Error): void => {
-      if (!isLent) return;
-      isLent = false;
+  const lending: Lending<PgConnection> = {
+    async borrow() {
+      const connection = await pool.connect();
+      // Without a listener, a connection that breaks ends the process.
+      connection.on("error", ignore);
+      return connection;
+    },
+    giveBack(connection, isUsable) {
       connection.off("error", ignore);
-      connection.release(error);
-    };
-    // A query on it fails then, and the server undoes what was not committed.
-    const stop = (): void => giveBack(new Error("The caller no longer waits."));
-    // Without a listener, a connection that breaks ends the process.
-    connection.on("error", ignore);
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      const answer = await work(connection);
-      giveBack();
-      return answer;
-    } catch (error) {
-      giveBack(isUsableAfter(error) ? undefined : asError(error));
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
-  }
+      connection.release(isUsable ? undefined : new Error("It may be in the middle of something."));
+    },
+    isUsableAfter: (error) => factOf(error, "severity") === "ERROR" && diagnose(error) !== "read-only",
+  };
 
   return {
     database: DATABASE,
     diagnose,
 
-    run: (text, values, signal) => withConnection(signal, (connection) => query(connection, text, values)),
+    run: (text, values, signal) => withConnection(lending, signal, (connection) => query(connection, text, values)),
 
     transaction: (locks, signal, work) =>
-      withConnection(signal, async (connection) => {
+      withConnection(lending, signal, async (connection) => {
         const run: Run = (text, values) => query(connection, text, values);
         const begin = [`BEGIN ${ISOLATION}`, ...locks.map((lock) => lockText(lock, table))];
         try {
@@ -91,20 +78,11 @@ export function pgClient(pool: PgPool, table: string, prepare: boolean): SqlClie
           await query(connection, "COMMIT", []);
           return answer;
         } catch (error) {
-          if (isUsableAfter(error)) await query(connection, "ROLLBACK", []);
+          if (lending.isUsableAfter(error)) await query(connection, "ROLLBACK", []);
           throw error;
         }
       }),
   };
-}
-
-/** Whether the server has said that the statement failed, and nothing else did; one that takes no writes is left. */
-function isUsableAfter(error: unknown): boolean {
-  return codeOf(error, "severity") === "ERROR" && diagnose(error) !== "read-only";
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error("The work failed.");
 }
 
 function ignore(): void {}

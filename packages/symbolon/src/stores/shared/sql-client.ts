@@ -91,7 +91,42 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal, onLat
   });
 }
 
-/** What the client's error says under a name; null when it says nothing. */
-export function codeOf(error: unknown, name: "code" | "errno" | "severity"): unknown {
-  return typeof error === "object" && error !== null ? (Reflect.get(error, name) as unknown) : null;
+/** How a connection of a pool is lent. */
+export interface Lending<C> {
+  borrow(): Promise<C>;
+  /** Takes it back, or closes it when its state is not known. */
+  giveBack(connection: C, isUsable: boolean): void;
+  /** Whether the error leaves the connection as it was before the statement. */
+  isUsableAfter(error: unknown): boolean;
+}
+
+/** Lends a connection for the work. It is closed when the caller stops waiting: the server then undoes what is open. */
+export async function withConnection<C, T>(
+  { borrow, giveBack, isUsableAfter }: Lending<C>,
+  signal: AbortSignal,
+  work: (connection: C) => Promise<T>,
+): Promise<T> {
+  const connection = await unlessAborted(borrow(), signal, (late) => giveBack(late, true));
+  let isLent = true;
+  const end = (isUsable: boolean): void => {
+    if (isLent) giveBack(connection, isUsable);
+    isLent = false;
+  };
+  const stop = (): void => end(false);
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    const answer = await unlessAborted(work(connection), signal);
+    end(true);
+    return answer;
+  } catch (error) {
+    end(isUsableAfter(error));
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** What a client's error or answer says under a name; undefined when it says nothing. */
+export function factOf(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? (Reflect.get(value, name) as unknown) : undefined;
 }

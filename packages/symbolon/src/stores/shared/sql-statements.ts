@@ -7,6 +7,8 @@ export interface SqlWords {
   readonly least: string;
   /** No bytes, as a literal. */
   readonly noBytes: string;
+  /** What follows a `SELECT` without a table. */
+  readonly fromNothing: string;
   /** What follows an insert that shall pass over a lookup that is taken. */
   readonly unlessTaken: string;
 }
@@ -64,7 +66,7 @@ export const OF_TENANT = "space = ? AND tenant = ?";
 export const OF_SPACE = "space = ? AND ended_at IS NULL";
 
 /** Writes the statements for a table, whose name comes quoted. */
-export function sqlStatements(table: string, { least, noBytes, unlessTaken }: SqlWords): SqlStatements {
+export function sqlStatements(table: string, { least, noBytes, fromNothing, unlessTaken }: SqlWords): SqlStatements {
   const columns = COLUMNS.split(", ");
   const marks = columns.map(() => "?").join(", ");
   const update = (more: string): string =>
@@ -89,7 +91,7 @@ export function sqlStatements(table: string, { least, noBytes, unlessTaken }: Sq
     rivals: `SELECT lookup, created_at, touched_at ${live}`,
     create: `INSERT INTO ${table} (${COLUMNS}) VALUES (${marks}) ${unlessTaken}`,
     createIfRoom:
-      `INSERT INTO ${table} (${COLUMNS}) SELECT ${marks} WHERE (SELECT count(*) ${live}) < ? ` +
+      `INSERT INTO ${table} (${COLUMNS}) SELECT ${marks}${fromNothing} WHERE (SELECT count(*) ${live}) < ? ` +
       `AND NOT EXISTS (SELECT 1 FROM ${table} WHERE lookup = ? AND ${OF_OWNER} AND deadline > ?) ${unlessTaken}`,
     update: update(""),
     updateData: update(", data = ?"),

@@ -21,7 +21,7 @@ import { bucketOf, entryOf, replacingValuesOf, rowOf, type SqlValue, valuesOf } 
 import { OF_OWNER, OF_SPACE, OF_TENANT, ONE } from "./sql-statements.ts";
 
 /** What every SQL store can do. */
-export type SqlStore = Store & OwnerIndex & Admitting & TenantIndex & Pruning & Replication & Locking;
+export interface SqlStore extends Store, OwnerIndex, Admitting, TenantIndex, Pruning, Replication, Locking {}
 
 /** Records ended by one statement of `deleteByTenant`. */
 const BATCH = 1000;

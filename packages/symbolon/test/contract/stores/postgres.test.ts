@@ -8,14 +8,11 @@ describe.each(target.variants)("$name", (variant) => {
   const cases = storeContract.filter(({ needs }) => needs !== "invalidations" && needs !== "close");
 
   needsServer("postgres", (url) => {
-    test.each(cases)("$name", async ({ run }) => {
-      const { open } = await storageFor(target, variant, url);
-      await run({ open });
-    });
+    test.each(cases)("$name", async ({ run }) => run(await storageFor(target, variant, url)));
 
     test("has every ability but those it has to be asked for", async () => {
-      const { open } = await storageFor(target, variant, url);
-      const store = await open();
+      const storage = await storageFor(target, variant, url);
+      const store = await storage.open();
       expect(storeContract.filter(({ needs }) => hasAbility(store, needs))).toEqual(cases);
     });
   });
