@@ -61,6 +61,12 @@ export type TellingRedisStore = RedisStore & Invalidations & Closing;
 /** Records ended by one script of `deleteByTenant`. */
 const BATCH = 200;
 
+/** Buckets that it works on at the same time: other commands get their turn in between. */
+const AT_ONCE = 8;
+
+/** The lists of the index that name every record once: of those with an owner, and of those without. */
+const LISTS = ["t", "a"] as const;
+
 /**
  * Keeps records in Redis 6.2 or newer, or Valkey; takes a `Redis` or `Cluster` of ioredis or iovalkey, or what
  * `createClient`, `createCluster` or `createSentinel` of node-redis make. The client is never closed here.
@@ -148,7 +154,7 @@ function ownerMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Owne
 
     async countByOwner({ space, route, owner }, call) {
       const words = [`${call.now}`, "", "", ownerPrefix(space, owner), ""];
-      return Number(await calls.run(COUNT, indexesOf(keys, keys.bucketOf(route)), words, call));
+      return Number(await calls.query(COUNT, indexesOf(keys, keys.bucketOf(route)), words, call));
     },
 
     async deleteByOwner({ space, route, owner }, except, ending, call) {
@@ -174,7 +180,7 @@ function tenantMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Ten
   async function countAll(key: TenantKey, counted: "records" | "owners", call: StoreCall): Promise<number> {
     const words = [`${call.now}`, "", "", tenantPrefix("t", key), counted === "owners" ? counted : ""];
     const counts = await Promise.all(
-      EVERY_BUCKET.map(async (bucket) => Number(await calls.run(COUNT, indexesOf(keys, bucket), words, call))),
+      EVERY_BUCKET.map(async (bucket) => Number(await calls.query(COUNT, indexesOf(keys, bucket), words, call))),
     );
     return counts.reduce((sum, count) => sum + count, 0);
   }
@@ -200,11 +206,15 @@ function tenantMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Ten
     countOwners: (key, call) => countAll(key, "owners", call),
 
     async deleteByTenant(key, ending, call) {
-      const lists = [tenantPrefix("t", key), tenantPrefix("a", key)];
-      const counts = await Promise.all(
-        EVERY_BUCKET.flatMap((bucket) => lists.map((prefix) => endList(bucket, prefix, ending, call))),
-      );
-      return counts.reduce((sum, count) => sum + count, 0);
+      let ended = 0;
+      const todo = [...EVERY_BUCKET];
+      const work = async (): Promise<void> => {
+        for (let bucket = todo.shift(); bucket !== undefined; bucket = todo.shift()) {
+          for (const list of LISTS) ended += await endList(bucket, tenantPrefix(list, key), ending, call);
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      return ended;
     },
   };
 }
@@ -215,7 +225,7 @@ function ownerPrefix(space: string, owner: string): string {
 }
 
 /** What the members of a tenant's records begin with: `t` those with an owner, `a` those without. */
-function tenantPrefix(list: "t" | "a", { space, tenant }: TenantKey): string {
+function tenantPrefix(list: (typeof LISTS)[number], { space, tenant }: TenantKey): string {
   return `${list}.${plain(space)}.${tenant === null ? "" : plain(tenant)}.`;
 }
 

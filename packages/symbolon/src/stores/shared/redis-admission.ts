@@ -30,7 +30,7 @@ export function redisAdmission(calls: RedisCalls, keys: RedisKeys, channel: stri
     if (total === null) return work(ANY_ROOM);
     const key = keys.reservations(record.space);
     const place = `${keys.bucketOf(record.route)} ${memberOf(record)} ${newWriteId().toString("base64url")}`;
-    const [until = "", ...before] = textsOf(await calls.run(RESERVE, [key], [place], call));
+    const [until = "", ...before] = textsOf(await calls.query(RESERVE, [key], [place], call));
     try {
       const counted = await countOwned(record.space, [...before, place], call);
       return await work({ places: `${total - counted - before.length}`, until });
@@ -47,7 +47,7 @@ export function redisAdmission(calls: RedisCalls, keys: RedisKeys, channel: stri
       EVERY_BUCKET.map((bucket) => {
         const members = places.flatMap(([number, member = ""]) => (number === `${bucket}` ? [member] : []));
         const words = [`${call.now}`, "", "", `t.${plain(space)}..`, "", ...members];
-        return calls.run(COUNT, [keys.expiry(bucket), keys.index(bucket)], words, call);
+        return calls.query(COUNT, [keys.expiry(bucket), keys.index(bucket)], words, call);
       }),
     );
     return counts.reduce<number>((sum, count) => sum + Number(count), 0);

@@ -20,7 +20,9 @@ export type Reply = Buffer | number | string | null | readonly Reply[];
 export interface RedisCalls {
   /** Runs a command. A late read harms nobody, so `signal` is not looked at before it is sent. */
   read(key: string, command: Command, call: StoreCall): Promise<Reply>;
-  /** Runs a script on keys that are all in the slot of the first one. */
+  /** Runs a script that only reads, or of which a late run harms nobody. */
+  query(script: RedisScript, keys: readonly string[], words: readonly Word[], call: StoreCall): Promise<Reply>;
+  /** Runs a script on keys that are all in the slot of the first one; taken back, if it still can, when `signal` aborts. */
   run(script: RedisScript, keys: readonly string[], words: readonly Word[], call: StoreCall): Promise<Reply>;
   /** As `run`, and then waits for replicas if the store was told to. */
   runEnding(script: RedisScript, keys: readonly string[], words: readonly Word[], call: StoreCall): Promise<Reply>;
@@ -82,6 +84,10 @@ export function redisCalls(
     return (await runWith(script, keys, words, call, (key, command) => link.send(key, command, call.signal))) as Reply;
   }
 
+  async function query(script: RedisScript, keys: readonly string[], words: readonly Word[], call: StoreCall) {
+    return (await runWith(script, keys, words, call, (key, command) => link.send(key, command))) as Reply;
+  }
+
   async function runAndWait(
     { replicas, timeout }: ReplicaWait,
     ...[script, keys, words, call]: Parameters<RedisCalls["runEnding"]>
@@ -96,6 +102,7 @@ export function redisCalls(
 
   return {
     read: async (key, command, call) => (await attempt(call, () => link.send(key, command))) as Reply,
+    query,
     run,
     runEnding: wait === null ? run : (...given) => runAndWait(wait, ...given),
   };

@@ -108,7 +108,7 @@ export function redisPages(calls: RedisCalls, keys: RedisKeys): RedisPages {
         const wanted = limit - entries.length;
         if (wanted === 0) return { entries, cursor: encodeCursor({ createdAt: bucket, lookup: place }) };
         const [deadline = "", reference = ""] = place.split(" ");
-        const page = textsOf(await calls.run(PAGE, [keys.expiry(bucket)], [deadline, reference, `${wanted}`], call));
+        const page = textsOf(await calls.query(PAGE, [keys.expiry(bucket)], [deadline, reference, `${wanted}`], call));
         const references = page.filter((_, index) => index % 2 === 0);
         for (const entry of await entriesOf(bucket, references.map(ofReference), call)) if (entry) entries.push(entry);
         if (references.length < wanted) [bucket, place] = [bucket + 1, FIRST];

@@ -44,7 +44,7 @@ async function oldestDue(
   const chunk = Math.min(limit, Math.ceil(limit / 32) + 8);
   const heads = await Promise.all(
     EVERY_BUCKET.map(async (bucket) => {
-      const head = textsOf(await calls.run(DUE, [keys.expiry(bucket)], [`${before}`, `${chunk}`], call));
+      const head = textsOf(await calls.query(DUE, [keys.expiry(bucket)], [`${before}`, `${chunk}`], call));
       return head.flatMap((reference, index): Due[] =>
         index % 2 === 0 ? [{ bucket, reference, deadline: Number(head[index + 1]) }] : [],
       );
@@ -70,5 +70,5 @@ async function removeDue(
   const records = due.map(({ reference }) => keys.recordNamed(bucket, ofReference(reference)));
   const references = due.map(({ reference }) => reference);
   const words = [`${call.now}`, "", "", `${before}`, ...references];
-  return Number(await calls.run(REMOVE, [keys.expiry(bucket), keys.index(bucket), ...records], words, call));
+  return Number(await calls.query(REMOVE, [keys.expiry(bucket), keys.index(bucket), ...records], words, call));
 }
