@@ -17,7 +17,7 @@ import {
 } from "./race-stage.ts";
 
 const CALLERS = 50;
-const KEYS = 20;
+const KEYS = 8;
 
 /** The same orders for both, with a mark of its own for each. */
 function both(orders: Orders): readonly [Orders, Orders] {
@@ -190,7 +190,7 @@ describeEvery("two processes", "store", (variant) => {
       ["evict-idle", "created"],
     ] as const)("let no more than three of forty in, with %s", async (onLimit, atLimit) => {
       await untilMet(async () => {
-        const owners = newRecords(5);
+        const owners = newRecords(2);
         const rules: AdmissionRules = { perOwner: 3, total: null, onLimit, replacing: null };
         const { said, mostSeen, hasMet } = await playAdmissions(stage, owners, rules);
         expect(mostSeen).toBeLessThanOrEqual(3);
@@ -204,12 +204,12 @@ describeEvery("two processes", "store", (variant) => {
 
     test("let no more in than there may be in all", async () => {
       await untilMet(async () => {
-        const owners = newRecords(5);
-        const rules: AdmissionRules = { perOwner: null, total: 30, onLimit: "reject", replacing: null };
+        const owners = newRecords(2);
+        const rules: AdmissionRules = { perOwner: null, total: 20, onLimit: "reject", replacing: null };
         const { said, mostSeen, hasMet } = await playAdmissions(stage, owners, rules);
-        expect(mostSeen).toBeLessThanOrEqual(30);
-        expect(said.filter(({ status }) => status === "created")).toHaveLength(30);
-        expect(said.filter(({ limit }) => limit === "total")).toHaveLength(200 - 30);
+        expect(mostSeen).toBeLessThanOrEqual(20);
+        expect(said.filter(({ status }) => status === "created")).toHaveLength(20);
+        expect(said.filter(({ limit }) => limit === "total")).toHaveLength(80 - 20);
         return hasMet;
       });
     });
@@ -235,11 +235,11 @@ describeEvery("two processes", "store", (variant) => {
   if (variant.abilities.has("prune")) {
     test("prune each record once", async () => {
       await untilMet(async () => {
-        const garbage = newRecords(600, 60_000);
+        const garbage = newRecords(200, 60_000);
         await createAll(stage.store, garbage);
         const orders = { game: "prune", before: Date.now() + 120_000, limit: 7 };
         const { answers, hasMet } = await stage.play<number>(both(orders));
-        expect(sum(answers)).toBe(600);
+        expect(sum(answers)).toBe(200);
         expect(new Set(await foundOf(stage.store, garbage))).toEqual(new Set([null]));
         return hasMet && Math.min(...answers) > 0;
       });
