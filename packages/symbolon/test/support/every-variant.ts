@@ -20,7 +20,7 @@ type ServerName = keyof typeof serverUrls;
 const ABILITIES = [...new Set(storeContract.map(({ needs }) => needs))];
 const folder = new URL("../targets/", import.meta.url);
 const kinds = readdirSync(folder).flatMap((file) => /^(.+)\.mjs$/.exec(file)?.[1] ?? []);
-const everyVariant = (await Promise.all(kinds.map(variantsOf))).flat();
+export const everyVariant: readonly NamedVariant[] = (await Promise.all(kinds.map(variantsOf))).flat();
 
 /** Over one client for each kind of server. */
 export const onePerServer: readonly NamedVariant[] = everyVariant.filter(
