@@ -50,7 +50,11 @@ export interface IoredisPipeline {
 
 /** A `Redis` of ioredis or iovalkey: one server, or what Sentinel says is the master. */
 export interface IoredisClient extends IoredisCommands {
-  readonly options: { readonly keyPrefix?: string; readonly readOnly?: boolean; readonly role?: string };
+  readonly options: {
+    readonly keyPrefix?: string | undefined;
+    readonly readOnly?: boolean | undefined;
+    readonly role?: string | undefined;
+  };
   duplicate(overrides: {
     readonly lazyConnect: boolean;
     readonly autoResubscribe: boolean;
@@ -72,7 +76,7 @@ export interface IoredisSubscriber {
 
 /** A `Cluster` of ioredis or iovalkey. */
 export interface IoredisCluster extends IoredisCommands {
-  readonly options: { readonly keyPrefix?: string; readonly scaleReads?: unknown };
+  readonly options: { readonly keyPrefix?: string | undefined; readonly scaleReads?: unknown };
   nodes(role: "master"): IoredisClient[];
 }
 
@@ -92,7 +96,7 @@ export interface NodeRedisSubscriber {
 
 /** What `createClient` of node-redis makes. */
 export interface NodeRedisClient extends NodeRedisSubscriber {
-  readonly options: { readonly readonly?: boolean; readonly socket?: object };
+  readonly options: { readonly readonly?: boolean | undefined; readonly socket?: object | undefined };
   sendCommand(command: readonly Word[], options?: NodeRedisOptions): Promise<unknown>;
   duplicate(overrides: { readonly socket: object }): NodeRedisSubscriber;
 }

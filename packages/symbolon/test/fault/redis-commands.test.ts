@@ -1,0 +1,86 @@
+import { Redis } from "ioredis";
+import type { AdmissionRules } from "symbolon";
+import { expect, onTestFinished, test } from "vitest";
+import { needsServer } from "../support/servers.ts";
+import { call, newChange, newRecord, openOn, ownServer } from "./redis-setup.ts";
+
+const RULES: AdmissionRules = { perOwner: 3, total: null, onLimit: "evict-oldest", replacing: null };
+
+needsServer("redis", () => {
+  /** A store whose first request is over, and what its server did for one piece of work: commands, and how often. */
+  async function counted() {
+    const { url } = await ownServer();
+    const { store } = await openOn(url, "ioredis", { invalidations: false });
+    const watcher = new Redis(url);
+    onTestFinished(() => watcher.disconnect());
+    const record = newRecord({ data: Buffer.from("data") });
+    // Each script is known to the server from its first run on.
+    const first = newRecord();
+    await store.create(first, call());
+    await store.update(first, 1, newChange(), call());
+    await store.admit(newRecord(), { ...RULES, replacing: first.lookup }, call());
+    await store.delete(first, { reason: "logout", at: Date.now() }, call());
+    await store.countByOwner(first, call());
+    return {
+      store,
+      record,
+      async commandsOf(work: () => unknown): Promise<Record<string, number>> {
+        await watcher.config("RESETSTAT");
+        await work();
+        const lines = (await watcher.info("commandstats")).matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm);
+        const counts = [...lines].map(([, name = "", calls]) => [name, Number(calls)] as const);
+        return Object.fromEntries(counts.filter(([name]) => !["config|resetstat", "info"].includes(name)));
+      },
+    };
+  }
+
+  test("a read is one GET and nothing else, of a record, of its end and of nothing", async () => {
+    const { store, record, commandsOf } = await counted();
+    await store.create(record, call());
+    expect(await commandsOf(() => store.read(record, call()))).toEqual({ get: 1 });
+    expect(await commandsOf(() => store.read(newRecord(), call()))).toEqual({ get: 1 });
+    await store.delete(record, { reason: "logout", at: Date.now() }, call());
+    expect(await commandsOf(() => store.read(record, call()))).toEqual({ get: 1 });
+  });
+
+  test("a write is one script that the server knows already", async () => {
+    const { store, record, commandsOf } = await counted();
+    const writes: (() => unknown)[] = [
+      () => store.create(record, call()),
+      () => store.update(record, 1, newChange(), call()),
+      () => store.admit(newRecord(), RULES, call()),
+      () => store.admit(newRecord({ ...record, lookup: newRecord().lookup }), { ...RULES, replacing: record.lookup }, call()),
+      () => store.delete(record, { reason: "logout", at: Date.now() }, call()),
+      () => store.countByOwner(record, call()),
+    ];
+    for (const write of writes) {
+      const { evalsha, eval: withText = 0, script = 0 } = await commandsOf(write);
+      expect([evalsha, withText, script]).toEqual([1, 0, 0]);
+    }
+  });
+
+  test("what an update does inside does not grow with the user's records", async () => {
+    const { store, record, commandsOf } = await counted();
+    await store.create(record, call());
+    const alone = await commandsOf(() => store.update(record, 1, newChange(), call()));
+    for (let more = 0; more < 50; more++) await store.create(newRecord({ ...record, lookup: newRecord().lookup }), call());
+    expect(await commandsOf(() => store.update(record, 2, newChange(), call()))).toEqual(alone);
+  });
+
+  test("at the limit of a user a second script is told which records give way", async () => {
+    const { store, record, commandsOf } = await counted();
+    const others = [1, 2, 3].map((second) =>
+      newRecord({ ...record, lookup: newRecord().lookup, createdAt: record.createdAt + second }),
+    );
+    for (const other of others) await store.create(other, call());
+    expect(await commandsOf(() => store.admit(record, RULES, call()))).toMatchObject({ evalsha: 2 });
+    expect(await store.countByOwner(record, call())).toBe(3);
+  });
+
+  test("a page of a user's records is two commands", async () => {
+    const { store, record, commandsOf } = await counted();
+    for (let more = 0; more < 20; more++) await store.create(newRecord({ ...record, lookup: newRecord().lookup }), call());
+    const list = (): unknown => store.listByOwner(record, { cursor: null, limit: 10 }, call());
+    expect(await commandsOf(list)).toEqual({ zrevrangebylex: 1, mget: 1 });
+  });
+});
