@@ -91,17 +91,6 @@ export function fileStore(root: string, options: FileStoreOptions = {}): FileSto
     }),
   );
 
-  /** Whatever the file system refuses means that the store did not do its work. */
-  async function attempt<T>(call: StoreCall, work: () => Promise<T>): Promise<T> {
-    try {
-      stopIfAborted(call.signal);
-      return await work();
-    } catch (error) {
-      if (error instanceof StoreUnavailableError) throw error;
-      throw new StoreUnavailableError("The file store could not read or write; see the cause.", { cause: error });
-    }
-  }
-
   /** Works with the folder of a route while nobody else changes it. */
   function change<T>(
     key: Pick<OwnerKey, "space" | "route">,
@@ -338,6 +327,17 @@ export function fileStore(root: string, options: FileStoreOptions = {}): FileSto
       await holder.close();
     },
   };
+}
+
+/** Whatever the file system refuses means that the store did not do its work. */
+async function attempt<T>(call: StoreCall, work: () => Promise<T>): Promise<T> {
+  try {
+    stopIfAborted(call.signal);
+    return await work();
+  } catch (error) {
+    if (error instanceof StoreUnavailableError) throw error;
+    throw new StoreUnavailableError("The file store could not read or write; see the cause.", { cause: error });
+  }
 }
 
 function isRecord(filed: FiledEntry): filed is FiledEntry<StoredRecord> {

@@ -8,6 +8,7 @@
  * Several changes at once are first written down as a plan. Whoever takes over from a dead holder carries out the plan
  * that it left, and throws away everything else. So what is done under a lock is done wholly or not at all.
  */
+import { once } from "node:events";
 import { link, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -223,7 +224,7 @@ export function fileLocks(root: string, holder: FileHolder, sync: boolean): File
 
   async function hold<T>(name: string, signal: AbortSignal, work: (held: Held) => Promise<T>): Promise<T> {
     const before = tails.get(name);
-    let end = (): void => {};
+    let end: (() => void) | null = null;
     const own = new Promise<void>((resolve) => (end = resolve));
     const tail = before === undefined ? own : before.then(() => own);
     tails.set(name, tail);
@@ -231,7 +232,7 @@ export function fileLocks(root: string, holder: FileHolder, sync: boolean): File
       if (before !== undefined) await unlessAborted(before, signal);
       return await run(name, signal, work);
     } finally {
-      end();
+      end?.();
       if (tails.get(name) === tail) tails.delete(name);
     }
   }
@@ -276,11 +277,10 @@ export function stopIfAborted(signal: AbortSignal): void {
 
 async function unlessAborted(before: Promise<unknown>, signal: AbortSignal): Promise<void> {
   stopIfAborted(signal);
-  let stop = (): void => {};
-  const aborted = new Promise<void>((resolve) => (stop = resolve));
-  signal.addEventListener("abort", stop, { once: true });
+  const over = new AbortController();
+  const aborted = once(signal, "abort", { signal: over.signal }).catch(() => {});
   await Promise.race([before, aborted]);
-  signal.removeEventListener("abort", stop);
+  over.abort();
   stopIfAborted(signal);
 }
 
@@ -307,5 +307,6 @@ function stepsOf(plan: Buffer): Step[] {
 function isStep(step: unknown): step is Step {
   if (typeof step !== "object" || step === null || !("from" in step) || !("path" in step)) return false;
   const { from, path } = step;
-  return (from === null || /^[0-9a-f]+$/.test(String(from))) && typeof path === "string" && PLANNED.test(path);
+  const isStaged = from === null || (typeof from === "string" && /^[0-9a-f]+$/.test(from));
+  return isStaged && typeof path === "string" && PLANNED.test(path);
 }

@@ -14,15 +14,7 @@ import {
   prefixOf,
   type RecordPlace,
 } from "./file-names.ts";
-import {
-  codeOf,
-  findFolder,
-  makeFolder,
-  namesIn,
-  readWhole,
-  removeEmptyFolder,
-  removeFile,
-} from "./file-system.ts";
+import { codeOf, findFolder, makeFolder, namesIn, readWhole, removeEmptyFolder, removeFile } from "./file-system.ts";
 
 type Entry = StoredRecord | Tombstone;
 
@@ -87,14 +79,7 @@ export function fileRecords(root: string, torn: () => void): FileRecords {
     return found;
   }
 
-  /** Where the marker is to be: where it was, if that is early enough and in the same bucket. */
-  function filingOf(before: FiledEntry | null, after: Entry): number {
-    const due = Math.floor(after.deadline);
-    const stays = before && before.filedAt <= due && expiryBucketOf(before.filedAt) === expiryBucketOf(due);
-    return stays ? before.filedAt : due;
-  }
-
-  async function file(held: Held, marker: Marker): Promise<void> {
+  async function addMarker(held: Held, marker: Marker): Promise<void> {
     const path = markerPath(marker);
     for (let round = 1; ; round++) {
       await makeFolder(root, dirname(path));
@@ -108,7 +93,7 @@ export function fileRecords(root: string, torn: () => void): FileRecords {
   }
 
   /** What prune would remove in time, should it fail here. */
-  async function unfile(marker: Marker): Promise<void> {
+  async function dropMarker(marker: Marker): Promise<void> {
     await removeFile(join(root, markerPath(marker))).catch(() => {});
   }
 
@@ -120,13 +105,13 @@ export function fileRecords(root: string, torn: () => void): FileRecords {
       const filedAt = after && filingOf(before, after);
       if (before !== null && before.filedAt !== filedAt) left.push({ ...place, at: before.filedAt });
       // First the marker: one that points to nothing is found in time, a record without one never would be.
-      if (filedAt !== null && before?.filedAt !== filedAt) await file(held, { ...place, at: filedAt });
+      if (filedAt !== null && before?.filedAt !== filedAt) await addMarker(held, { ...place, at: filedAt });
       await makeFolder(root, `records/${place.folder}`);
       const bytes = after && filedAt !== null ? encodeEntry({ entry: after, filedAt }) : null;
       files.push({ path: `records/${place.folder}/${place.file}`, bytes });
     }
     await held.commit(files);
-    for (const marker of left) await unfile(marker);
+    for (const marker of left) await dropMarker(marker);
   }
 
   async function pruneOne(marker: Marker, before: number): Promise<boolean> {
@@ -174,6 +159,13 @@ export function fileRecords(root: string, torn: () => void): FileRecords {
       return removed;
     },
   };
+}
+
+/** Where the marker is to be: where it was, if that is early enough and in the same bucket. */
+function filingOf(before: FiledEntry | null, after: Entry): number {
+  const due = Math.floor(after.deadline);
+  const stays = before && before.filedAt <= due && expiryBucketOf(before.filedAt) === expiryBucketOf(due);
+  return stays ? before.filedAt : due;
 }
 
 /** Whether an entry is where it belongs, and not a copy of another. */

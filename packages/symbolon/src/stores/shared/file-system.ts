@@ -171,7 +171,7 @@ export function codeOf(error: unknown): unknown {
 }
 
 async function withFile<T>(path: string, flags: number, work: (file: FileHandle) => Promise<T>): Promise<T> {
-  if (open >= MAX_OPEN) await new Promise<void>((resolve) => waiting.push(resolve));
+  if (open >= MAX_OPEN) await new Promise<void>((proceed) => waiting.push(proceed));
   else open++;
   try {
     const file = await openFile(path, flags, FILE_MODE);
