@@ -42,7 +42,7 @@ const WAIT_FOR_MIGRATION_S = 60;
 export function mysqlStore(pool: MysqlClient, options: MysqlStoreOptions = {}): MysqlStore {
   const tables = mysqlTables(options);
   const client = mysqlClient(pool, tables);
-  const patient = { now: Date.now(), signal: new AbortController().signal };
+  const { signal } = new AbortController();
 
   async function migrateLocked(run: Run): Promise<number[]> {
     const name = tables.migrations.replaceAll("`", "");
@@ -57,7 +57,7 @@ export function mysqlStore(pool: MysqlClient, options: MysqlStoreOptions = {}): 
 
   return {
     ...sqlStore(client, mysqlDialect(tables)),
-    migrate: () => attempt(client, patient, () => client.transaction([], patient.signal, migrateLocked)),
+    migrate: () => attempt(client, signal, () => client.transaction([], signal, migrateLocked)),
   };
 }
 

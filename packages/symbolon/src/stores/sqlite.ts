@@ -1,61 +1,59 @@
 /** A store in a SQLite file, through the application's own synchronous client. */
-import {
-  type Admission,
-  type AdmissionRules,
-  type Admitting,
-  type Ending,
-  type OwnerIndex,
-  type PageRequest,
-  type Pruning,
-  type RecordKey,
-  type RecordPage,
-  type Replication,
-  type Store,
-  type StoredRecord,
-  type TenantIndex,
-  type TenantKey,
-  TOMBSTONE_MS,
+import type {
+  Admission,
+  AdmissionRules,
+  Admitting,
+  Ending,
+  Locking,
+  OwnerIndex,
+  PageRequest,
+  Pruning,
+  RecordKey,
+  RecordPage,
+  Replication,
+  Store,
+  StoredRecord,
+  TenantIndex,
+  TenantKey,
 } from "../core/store.ts";
-import { OptionsError, StoreUnavailableError } from "../errors.ts";
+import { StoreUnavailableError } from "../errors.ts";
 import { admitAmong, type Rival } from "./shared/admission.ts";
-import { decodeCursor, encodeCursor, type Position } from "./shared/cursor.ts";
+import type { Migration } from "./shared/migrations.ts";
+import { listedAfter, NO_ENTRIES, NO_RECORDS, recordPage, replicaPage, scannedAfter } from "./shared/sql-pages.ts";
 import {
   bucketOf,
+  endingValuesOf,
   entryOf,
-  inTransaction,
-  openTable,
-  valuesOf,
-  isRow,
+  LOCK_KEPT_MS,
   recordOf,
+  replacingValuesOf,
   rivalOf,
-  type SqliteClient,
-  type SqliteValue,
-} from "./shared/sqlite-table.ts";
+  type Row,
+  valuesOf,
+} from "./shared/sql-rows.ts";
+import { inTransaction, type SqliteClient } from "./shared/sqlite-client.ts";
+import { sqliteLocks } from "./shared/sqlite-locks.ts";
+import { migrationsFor, openTables, type SqliteTableOptions, sqliteTables } from "./shared/sqlite-tables.ts";
 
-export type { SqliteClient, SqliteStatement, SqliteValue } from "./shared/sqlite-table.ts";
+export type { Migration } from "./shared/migrations.ts";
+export type { SqliteClient, SqliteStatement, SqliteValue } from "./shared/sqlite-client.ts";
 
 /** Options of `sqliteStore`. */
-export interface SqliteStoreOptions {
-  /** The table's name, letters, digits and underscores; `symbolon_sessions` unless told. */
-  readonly table?: string;
-}
+export type SqliteStoreOptions = SqliteTableOptions;
 
 /** What `sqliteStore` can do. */
-export type SqliteStore = Store & OwnerIndex & Admitting & TenantIndex & Pruning & Replication;
+export type SqliteStore = Store & OwnerIndex & Admitting & TenantIndex & Pruning & Replication & Locking;
 
 type OwnedRecord = StoredRecord & { readonly owner: string };
 
 /** How a row is found. */
 type RowKey = Pick<RecordKey, "lookup" | "space">;
 
-/** Where the first page starts: after nothing. */
-const TOP: Position = { createdAt: Number.MAX_SAFE_INTEGER, lookup: "" };
-
 /** Records ended by one statement of `deleteByTenant`; between two, other work gets its turn. */
 const BATCH = 1000;
 
 /**
- * Keeps records in one table, which it creates; takes a `DatabaseSync` of `node:sqlite`, or a database of
+ * Keeps records in tables that it makes, and brings up to date when they are older; takes a `DatabaseSync` of `node:sqlite`, or a database of
  * `better-sqlite3` or `libsql`. Every write is one statement or one transaction, so several processes may share the
  * file.
  *
@@ -68,11 +66,9 @@ const BATCH = 1000;
  * @throws {StoreUnavailableError} when the table cannot be opened.
  */
 export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = {}): SqliteStore {
-  const { table = "symbolon_sessions" } = options;
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(table)) {
-    throw new OptionsError("sqliteStore: `table` must be letters, digits and underscores, and not start with a digit.");
-  }
-  const sql = attempt(() => openTable(client, table));
+  const tables = sqliteTables(options);
+  const sql = attempt(() => openTables(client, tables, migrationsFor(options)));
+  const locks = sqliteLocks(client, sql);
 
   /** Runs a client call; whatever it throws means that the store did not do its work. */
   function attempt<T>(work: () => T): T {
@@ -94,7 +90,7 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
   }
 
   function end({ lookup, space }: RowKey, ending: Ending, now: number): number {
-    return clean(sql.end.all(...endingOf(ending), lookup, space), now);
+    return clean(sql.end.all(...endingValuesOf(ending), lookup, space), now);
   }
 
   /** The whole of an admission; it needs a transaction around it. */
@@ -169,23 +165,25 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
     delete: (key, ending, call) => attempt(() => end(key, ending, call.now) > 0),
 
     listByOwner: ({ space, owner }, page, call) =>
-      attempt(() => pageOf(page, (top, limit) => sql.listByOwner.all(space, owner, call.now, ...top, limit))),
+      attempt(() => pageOf(page, (after) => sql.listByOwner.all(space, owner, call.now, ...after))),
 
     countByOwner: ({ space, owner }, call) =>
       attempt(() => countOf(sql.countByOwner.get(space, owner, call.now), "records")),
 
     deleteByOwner: ({ space, owner }, except, ending, call) =>
-      attempt(() => clean(sql.endByOwner.all(...endingOf(ending), space, owner, JSON.stringify(except)), call.now)),
+      attempt(() =>
+        clean(sql.endByOwner.all(...endingValuesOf(ending), space, owner, JSON.stringify(except)), call.now),
+      ),
 
     admit: (record, rules, call) =>
       attempt(() => inTransaction(client, () => admit(record, rules, call.now), isCreated)),
 
     listByTenant: (key, page, call) =>
       attempt(() =>
-        pageOf(page, (top, limit) =>
+        pageOf(page, (after) =>
           key.tenant === null
-            ? sql.listBySpace.all(key.space, call.now, ...top, limit)
-            : sql.listByTenant.all(key.space, key.tenant, call.now, ...top, limit),
+            ? sql.listBySpace.all(key.space, call.now, ...after)
+            : sql.listByTenant.all(key.space, key.tenant, call.now, ...after),
         ),
       ),
 
@@ -198,8 +196,8 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
       for (;;) {
         const ended = attempt(() =>
           tenant === null
-            ? clean(sql.endBySpace.all(...endingOf(ending), space, BATCH), call.now)
-            : clean(sql.endByTenant.all(...endingOf(ending), space, tenant, BATCH), call.now),
+            ? clean(sql.endBySpace.all(...endingValuesOf(ending), space, BATCH), call.now)
+            : clean(sql.endByTenant.all(...endingValuesOf(ending), space, tenant, BATCH), call.now),
         );
         total += ended;
         if (ended < BATCH) return total;
@@ -210,26 +208,41 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
       }
     },
 
-    prune: (before, limit) => attempt(() => Number(sql.prune.run(bucketOf(before), before, limit).changes)),
-
-    scan: ({ cursor, limit }) =>
+    prune: (before, limit, call) =>
       attempt(() => {
-        const after = cursor === null ? "" : decodeCursor(cursor)?.lookup;
-        if (after === undefined) return { entries: [], cursor: null };
-        const rows = sql.scan.all(after, limit + 1).filter(isRow);
-        const entries = rows.slice(0, limit).map((row) => entryOf(row));
-        const last = rows.length > limit ? entries.at(-1) : undefined;
-        return { entries, cursor: last ? encodeCursor({ createdAt: 0, lookup: last.lookup }) : null };
+        sql.pruneLocks.run((call.now - LOCK_KEPT_MS) * 1000);
+        return Number(sql.prune.run(bucketOf(before), before, limit).changes);
       }),
 
-    apply: (entry) => attempt(() => changed(sql.apply.run(...valuesOf(entry)))),
+    scan: (page) =>
+      attempt(() => {
+        const after = scannedAfter(page);
+        return after === null ? NO_ENTRIES : replicaPage(sql.scan.all(...after).filter(isRow), page.limit);
+      }),
+
+    apply: (entry) =>
+      attempt(
+        () => changed(sql.create.run(...valuesOf(entry))) || changed(sql.replace.run(...replacingValuesOf(entry))),
+      ),
+
+    acquireLock: (...asked) => attempt(() => locks.acquireLock(...asked)),
+    renewLock: (...asked) => attempt(() => locks.renewLock(...asked)),
+    releaseLock: (...asked) => attempt(() => locks.releaseLock(...asked)),
   };
 }
 
-/** In the order of the statements that end records. */
-function endingOf(ending: Ending): SqliteValue[] {
-  const latest = ending.at + TOMBSTONE_MS;
-  return [ending.at, ending.reason, latest, bucketOf(latest)];
+/**
+ * The steps in which the tables are made when a store is opened, for those who want to run them before.
+ *
+ * @throws {OptionsError} when the table's name is not a plain word.
+ */
+export function sqliteMigrations(options: SqliteStoreOptions = {}): readonly Migration[] {
+  return migrationsFor(options);
+}
+
+/** Tells a row from the absence of one, and gives it its type: the statements select what `Row` has. */
+function isRow(value: unknown): value is Row {
+  return typeof value === "object" && value !== null;
 }
 
 function changed(result: { readonly changes: number | bigint }): boolean {
@@ -251,13 +264,9 @@ function isCreated({ status }: Admission): boolean {
   return status === "created";
 }
 
-type PageQuery = (after: readonly [createdAt: number, lookup: string], limit: number) => unknown[];
+type PageQuery = (after: readonly [createdAt: number, lookup: string, limit: number]) => unknown[];
 
 function pageOf(page: PageRequest, query: PageQuery): RecordPage {
-  const after = page.cursor === null ? TOP : decodeCursor(page.cursor);
-  if (after === null) return { records: [], cursor: null };
-  const rows = query([after.createdAt, after.lookup], page.limit + 1).filter(isRow);
-  const records = rows.slice(0, page.limit).map((row) => recordOf(row, row));
-  const last = rows.length > page.limit ? records.at(-1) : undefined;
-  return { records, cursor: last ? encodeCursor(last) : null };
+  const after = listedAfter(page);
+  return after === null ? NO_RECORDS : recordPage(query(after).filter(isRow), page.limit);
 }

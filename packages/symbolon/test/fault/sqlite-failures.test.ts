@@ -61,14 +61,14 @@ describe("a SQLite file that another connection keeps locked", () => {
     expect(await store.update(record, 1, change, call)).toBe("updated");
   });
 
-  test("is waited for while the table is made", () => {
+  test("is waited for while the tables are made", () => {
     const file = sqliteFile();
     const [client, rival] = [file.connect(), file.connect()];
     let attempts = 0;
     // The rival lets go when the store tries for the third time.
     const impatient = {
       exec(sql: string) {
-        if (sql.startsWith("CREATE TABLE") && ++attempts === 3) rival.exec("COMMIT");
+        if (sql.includes("_migrations") && ++attempts === 3) rival.exec("COMMIT");
         client.exec(sql.replace("busy_timeout=5000", "busy_timeout=1"));
       },
       prepare: (sql: string) => client.prepare(sql),
@@ -76,7 +76,7 @@ describe("a SQLite file that another connection keeps locked", () => {
     rival.exec("PRAGMA journal_mode=WAL");
     rival.exec("BEGIN IMMEDIATE");
     expect(() => sqliteStore(impatient)).not.toThrow();
-    expect(attempts).toBe(3);
+    expect(attempts).toBeGreaterThanOrEqual(3);
   });
 });
 
@@ -125,7 +125,7 @@ describe("a SQLite client that is closed", () => {
 describe("the table of a SQLite store", () => {
   test("has a plain word as its name", () => {
     const client = sqliteFile().connect();
-    for (const table of ["", "1st", "a b", 'a"b', "a;b", "a.b", "tä", "a\n"]) {
+    for (const table of ["", "1st", "a b", 'a"b', "a;b", "a.b", "tä", "a\n", "a".repeat(49)]) {
       expect(() => sqliteStore(client, { table })).toThrow(OptionsError);
     }
   });
@@ -203,7 +203,8 @@ describe("the table of a SQLite store", () => {
       },
     });
     expect(prepared.length).toBeGreaterThan(15);
-    for (const sql of prepared) {
+    // The table of versions has two rows.
+    for (const sql of prepared.filter((text) => !text.includes("_migrations"))) {
       const plan = client.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[];
       const details = plan.map(({ detail }) => detail).filter((detail) => !detail.includes("json_each"));
       expect(

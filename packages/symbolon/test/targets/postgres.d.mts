@@ -3,6 +3,7 @@ import type { Target, Variant } from "../support/targets.ts";
 
 export interface PostgresVariant extends Variant {
   readonly client: "pg" | "postgres.js";
+  readonly invalidations: boolean;
 }
 
 declare const target: Target<PostgresStore, PostgresVariant>;

@@ -4,15 +4,20 @@ import { Pool } from "pg";
 import postgres from "postgres";
 import { postgresStore } from "symbolon/stores/postgres";
 
+const server = "postgres";
+
 export const variants = [
-  { name: "postgresStore over pg", server: "postgres", client: "pg" },
-  { name: "postgresStore over postgres.js", server: "postgres", client: "postgres.js" },
+  { name: "postgresStore over pg", server, client: "pg", invalidations: false },
+  { name: "postgresStore over postgres.js", server, client: "postgres.js", invalidations: false },
+  { name: "postgresStore over pg, telling", server, client: "pg", invalidations: true },
+  { name: "postgresStore over postgres.js, telling", server, client: "postgres.js", invalidations: true },
 ];
 
 /** `max` connections a handle; `options` are the store's own. */
-export async function prepare({ client }, url) {
-  const where = { url, client, max: 10, options: { schema: `symbolon_${randomBytes(8).toString("hex")}` } };
-  await withPool(where, (pool) => pool.query(`CREATE SCHEMA ${where.options.schema}`));
+export async function prepare({ client, invalidations }, url) {
+  const schema = `symbolon_${randomBytes(8).toString("hex")}`;
+  const where = { url, client, max: 10, options: { schema, invalidations } };
+  await withPool(where, (pool) => pool.query(`CREATE SCHEMA ${schema}`));
   const { store, close } = open(where);
   await store.migrate();
   await close();

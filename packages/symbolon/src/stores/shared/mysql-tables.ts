@@ -38,8 +38,6 @@ export function migrationsFor(options: MysqlTableOptions): Migration[] {
   // Text would compare without regard to spaces at its end, whatever the collation.
   const bytes = "varbinary(255)";
   const index = (name: string, on: string): string => `INDEX \`${table}_${name}\` (${on})`;
-  const numbers = (count: number): string =>
-    Array.from({ length: count }, (_, number) => `SELECT ${number}${number === 0 ? " AS n" : ""}`).join(" UNION ALL ");
   const perRow = 16;
   return [
     {
@@ -67,4 +65,9 @@ export function migrationsFor(options: MysqlTableOptions): Migration[] {
       ],
     },
   ];
+}
+
+/** So many numbers from 0 on, as rows: the servers have no common word for that. */
+function numbers(count: number): string {
+  return Array.from({ length: count }, (_, number) => `SELECT ${number} AS n`).join(" UNION ALL ");
 }

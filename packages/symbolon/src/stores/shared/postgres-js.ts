@@ -1,4 +1,6 @@
 /** What `postgres()` of postgres.js makes, as a `SqlClient`. */
+import { randomBytes } from "node:crypto";
+import type { OpenLink } from "./postgres-listening.ts";
 import { DATABASE, diagnose, ISOLATION, lockText, numbered } from "./postgres-client.ts";
 import { type Run, type SqlAnswer, type SqlClient, unlessAborted } from "./sql-client.ts";
 import type { SqlValue } from "./sql-rows.ts";
@@ -68,3 +70,45 @@ export function postgresJsClient(sql: PostgresJs, table: string, prepare: boolea
     transaction,
   };
 }
+
+/** Opens what listens on the connection that postgres.js keeps for that, and opens again by itself. */
+export function postgresJsLinks(sql: PostgresJs): OpenLink {
+  return async (channel, hear, signal) => {
+    let isOpen = true;
+    let listens = 0;
+    let markBroken: () => void = ignore;
+    const broken = new Promise<void>((resolve) => (markBroken = resolve));
+    const listening: PostgresJsListening[] = [];
+    const listen = async (name: string, onMessage: (message: string) => void, onListen: () => void): Promise<void> => {
+      const began = sql.listen(name, onMessage, onListen);
+      listening.push(await unlessAborted(began, signal, (late) => void late.unlisten().catch(ignore)));
+    };
+    const close = (): void => {
+      isOpen = false;
+      for (const one of listening.splice(0)) one.unlisten().catch(ignore);
+    };
+    let heard: () => void = ignore;
+    // Nobody else listens to this one: the link's own messages show that messages arrive.
+    const echo = `${channel}_${randomBytes(8).toString("hex")}`;
+    try {
+      await listen(
+        channel,
+        (message) => isOpen && hear(message),
+        // The second time it has been away in between.
+        () => ++listens > 1 && markBroken(),
+      );
+      await listen(echo, () => heard(), ignore);
+    } catch (error) {
+      close();
+      throw error;
+    }
+    const check = (): Promise<void> =>
+      new Promise((resolve, reject) => {
+        heard = resolve;
+        sql.unsafe(`SELECT pg_notify('${echo}', '')`, [], { prepare: false }).values().catch(reject);
+      });
+    return { broken, check, close };
+  };
+}
+
+function ignore(): void {}

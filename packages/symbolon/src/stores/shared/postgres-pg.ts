@@ -1,6 +1,15 @@
 /** A `Pool` of `pg` as a `SqlClient`. */
+import type { OpenLink } from "./postgres-listening.ts";
 import { DATABASE, diagnose, ISOLATION, lockText, numbered } from "./postgres-client.ts";
-import { factOf, type Lending, type Run, type SqlAnswer, type SqlClient, withConnection } from "./sql-client.ts";
+import {
+  factOf,
+  type Lending,
+  type Run,
+  type SqlAnswer,
+  type SqlClient,
+  unlessAborted,
+  withConnection,
+} from "./sql-client.ts";
 import type { SqlValue } from "./sql-rows.ts";
 
 /** The methods of a `Pool` of `pg` that are used. */
@@ -82,6 +91,32 @@ export function pgClient(pool: PgPool, table: string, prepare: boolean): SqlClie
           throw error;
         }
       }),
+  };
+}
+
+/** Opens connections of the pool that listen; each is kept from the pool until it is closed. */
+export function pgLinks(pool: PgPool): OpenLink {
+  return async (channel, hear, signal) => {
+    const connection = await unlessAborted(pool.connect(), signal, (late) => late.release());
+    let isOpen = true;
+    const close = (): void => {
+      // Closed, not given back: it still listens.
+      if (isOpen) connection.release(new Error("It was listening."));
+      isOpen = false;
+    };
+    const broken = new Promise<void>((resolve) => {
+      connection.on("error", () => resolve());
+      connection.on("end", resolve);
+    });
+    connection.on("notification", ({ payload }) => isOpen && hear(payload ?? ""));
+    const ask = (text: string): Promise<unknown> => connection.query({ text, rowMode: "array" });
+    try {
+      await unlessAborted(ask(`LISTEN "${channel}"`), signal);
+    } catch (error) {
+      close();
+      throw error;
+    }
+    return { broken, check: () => ask("SELECT 1"), close };
   };
 }
 

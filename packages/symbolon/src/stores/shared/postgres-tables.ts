@@ -1,4 +1,5 @@
 /** The tables of `postgresStore`. */
+import { hash } from "node:crypto";
 import type { Migration } from "./migrations.ts";
 import { checkName, DEFAULT_TABLE } from "./sql-names.ts";
 
@@ -15,6 +16,8 @@ export interface PostgresTables {
   readonly sessions: string;
   readonly locks: string;
   readonly migrations: string;
+  /** Where writes are told: unlike the others it is a name of the whole database, and not quoted. */
+  readonly channel: string;
 }
 
 /**
@@ -26,7 +29,10 @@ export function postgresTables({ schema = "public", table = DEFAULT_TABLE }: Pos
   checkName("postgresStore", "schema", schema);
   checkName("postgresStore", "table", table);
   const named = (suffix: string): string => `"${schema}"."${table}${suffix}"`;
-  return { sessions: named(""), locks: named("_locks"), migrations: named("_migrations") };
+  const sessions = named("");
+  // Names of channels are shorter than two of these may be together.
+  const channel = `symbolon_${hash("sha256", sessions, "hex").slice(0, 32)}`;
+  return { sessions, locks: named("_locks"), migrations: named("_migrations"), channel };
 }
 
 /** The steps in which the tables are made. */

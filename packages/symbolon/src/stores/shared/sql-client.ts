@@ -1,6 +1,5 @@
 /** What the SQL stores need of a client that answers later, and what becomes of its errors. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { StoreCall } from "../../core/store.ts";
 import { StoreUnavailableError } from "../../errors.ts";
 import type { SqlValue } from "./sql-rows.ts";
 
@@ -52,7 +51,7 @@ const LONGEST_PAUSE_MS = 20;
  *
  * @throws {StoreUnavailableError} with the client's error as cause.
  */
-export async function attempt<T>(client: SqlClient, { signal }: StoreCall, work: () => Promise<T>): Promise<T> {
+export async function attempt<T>(client: SqlClient, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   for (let repeats = 0; ; repeats++) {
     if (signal.aborted) throw new StoreUnavailableError("The caller no longer waits; nothing was sent.");
     try {
@@ -102,14 +101,14 @@ export interface Lending<C> {
 
 /** Lends a connection for the work. It is closed when the caller stops waiting: the server then undoes what is open. */
 export async function withConnection<C, T>(
-  { borrow, giveBack, isUsableAfter }: Lending<C>,
+  lending: Lending<C>,
   signal: AbortSignal,
   work: (connection: C) => Promise<T>,
 ): Promise<T> {
-  const connection = await unlessAborted(borrow(), signal, (late) => giveBack(late, true));
+  const connection = await unlessAborted(lending.borrow(), signal, (late) => lending.giveBack(late, true));
   let isLent = true;
   const end = (isUsable: boolean): void => {
-    if (isLent) giveBack(connection, isUsable);
+    if (isLent) lending.giveBack(connection, isUsable);
     isLent = false;
   };
   const stop = (): void => end(false);
@@ -119,7 +118,7 @@ export async function withConnection<C, T>(
     end(true);
     return answer;
   } catch (error) {
-    end(isUsableAfter(error));
+    end(lending.isUsableAfter(error));
     throw error;
   } finally {
     signal.removeEventListener("abort", stop);

@@ -42,6 +42,9 @@ export const COLUMNS: string = `${SELECTED}, bucket`;
 const BUCKET_MS = 900_000;
 const NOTHING = new Uint8Array(0);
 
+/** The rows of locks that were free for so long are removed: every fence that was handed out is far behind the clock. */
+export const LOCK_KEPT_MS = 86_400_000;
+
 /** The coarse expiry bucket of a deadline: its index is left alone by most touches. */
 export function bucketOf(deadline: number): number {
   return Math.floor(deadline / BUCKET_MS);

@@ -17,7 +17,7 @@ import { admitLocked, locksFor } from "./sql-admission.ts";
 import { attempt, type Run, type SqlAnswer, type SqlClient } from "./sql-client.ts";
 import type { Ended, SqlDialect } from "./sql-dialect.ts";
 import { listedAfter, NO_ENTRIES, NO_RECORDS, recordPage, replicaPage, scannedAfter } from "./sql-pages.ts";
-import { bucketOf, entryOf, replacingValuesOf, rowOf, type SqlValue, valuesOf } from "./sql-rows.ts";
+import { bucketOf, entryOf, LOCK_KEPT_MS, replacingValuesOf, rowOf, type SqlValue, valuesOf } from "./sql-rows.ts";
 import { OF_OWNER, OF_SPACE, OF_TENANT, ONE } from "./sql-statements.ts";
 
 /** What every SQL store can do. */
@@ -26,9 +26,6 @@ export interface SqlStore extends Store, OwnerIndex, Admitting, TenantIndex, Pru
 /** Records ended by one statement of `deleteByTenant`. */
 const BATCH = 1000;
 
-/** The rows of locks that nobody took for so long are removed: any fence that was handed out is far behind the clock. */
-const LOCK_KEPT_US = 86_400_000_000;
-
 const US_PER_MS = 1000;
 
 /** Makes a store of a client and its database's ways. */
@@ -36,16 +33,16 @@ export function sqlStore(client: SqlClient, dialect: SqlDialect): SqlStore {
   const { statements, locks } = dialect;
 
   function run(text: string, values: readonly SqlValue[], call: StoreCall): Promise<SqlAnswer> {
-    return attempt(client, call, () => client.run(text, values, call.signal));
+    return attempt(client, call.signal, () => client.run(text, values, call.signal));
   }
 
   /** Does work of several statements that need not be one step. */
   function inTurn<T>(call: StoreCall, work: (run: Run) => Promise<T>): Promise<T> {
-    return attempt(client, call, () => work((text, values) => client.run(text, values, call.signal)));
+    return attempt(client, call.signal, () => work((text, values) => client.run(text, values, call.signal)));
   }
 
   function inTransaction<T>(call: StoreCall, work: (run: Run) => Promise<T>): Promise<T> {
-    return attempt(client, call, () => client.transaction([], call.signal, work));
+    return attempt(client, call.signal, () => client.transaction([], call.signal, work));
   }
 
   const inOneStep = dialect.needsTransactions ? inTransaction : inTurn;
@@ -112,7 +109,7 @@ export function sqlStore(client: SqlClient, dialect: SqlDialect): SqlStore {
     },
 
     admit: (record, rules, call) =>
-      attempt(client, call, () =>
+      attempt(client, call.signal, () =>
         client.transaction(locksFor(record, rules), call.signal, (each) =>
           admitLocked(dialect, each, record, rules, call.now),
         ),
@@ -146,7 +143,7 @@ export function sqlStore(client: SqlClient, dialect: SqlDialect): SqlStore {
 
     async prune(before, limit, call) {
       const removed = await inOneStep(call, (each) => dialect.prune(each, bucketOf(before), before, limit));
-      await run(locks.prune, [LOCK_KEPT_US, limit], call);
+      await run(locks.prune, [LOCK_KEPT_MS * US_PER_MS, limit], call);
       return removed;
     },
 

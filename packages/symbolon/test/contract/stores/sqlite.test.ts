@@ -12,7 +12,7 @@ const clients = [{ name: "libsql", connect: libsql }];
 if (openNodeSqlite) clients.push({ name: "node:sqlite", connect: openNodeSqlite });
 else test.skip("sqliteStore over node:sqlite, which this runtime lacks"); // skipped: built in from Node 22 on
 
-const LACKING: readonly Ability[] = ["lock", "invalidations", "close"];
+const LACKING: readonly Ability[] = ["invalidations", "close"];
 const cases = storeContract.filter(({ needs }) => !LACKING.includes(needs));
 
 describe.each(clients)("sqliteStore over $name", ({ connect }) => {

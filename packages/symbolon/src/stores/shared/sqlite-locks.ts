@@ -1,0 +1,49 @@
+/** Locks in a SQLite file, by the time of the call. */
+import type { Locking } from "../../core/store.ts";
+import { inTransaction, type SqliteClient } from "./sqlite-client.ts";
+import type { Prepared } from "./sqlite-tables.ts";
+
+const US_PER_MS = 1000;
+
+interface LockRow {
+  readonly holder: string;
+  readonly fence: number | bigint;
+  readonly expires_at: number | bigint;
+}
+
+/** Makes the lock's operations; each is one transaction. */
+export function sqliteLocks(client: SqliteClient, sql: Prepared): Locking {
+  function find(space: string, lock: string): LockRow | undefined {
+    return (sql.findLock.get(space, lock) ?? undefined) as LockRow | undefined;
+  }
+
+  /** Ends the lease at another instant if this holder still has it. */
+  function moveEnd(space: string, lock: string, holder: string, now: number, until: number): boolean {
+    return inTransaction(client, () => {
+      const row = find(space, lock);
+      const isHeld = row?.holder === holder && Number(row.expires_at) > now * US_PER_MS;
+      if (isHeld) sql.putLock.run(space, lock, holder, Number(row.fence), until * US_PER_MS);
+      return isHeld;
+    });
+  }
+
+  return {
+    acquireLock: ({ space, lock }, holder, lease, { now }) =>
+      inTransaction(client, () => {
+        const row = find(space, lock);
+        const remaining = row === undefined ? 0 : Number(row.expires_at) / US_PER_MS - now;
+        const isHeld = remaining > 0;
+        if (isHeld && row?.holder !== holder) return { status: "held", remaining };
+        const last = Number(row?.fence ?? 0);
+        // The clock is ahead of every fence that was handed out, so the rows of free locks need not be kept for ever.
+        const fence = isHeld ? last : Math.max(last + 1, now * US_PER_MS);
+        sql.putLock.run(space, lock, holder, fence, (now + lease) * US_PER_MS);
+        return { status: "acquired", fence };
+      }),
+
+    renewLock: ({ space, lock }, holder, lease, { now }) => moveEnd(space, lock, holder, now, now + lease),
+
+    // The row stays for a while: should the clock be set back, the next fence is greater all the same.
+    releaseLock: ({ space, lock }, holder, { now }) => moveEnd(space, lock, holder, now, now),
+  };
+}
