@@ -32,7 +32,7 @@ export function open({ url, client, max, options }) {
 }
 
 export async function drop(where) {
-  await withPool(where, (pool) => pool.query(`DROP SCHEMA ${where.options.schema} CASCADE`));
+  await withPool(where, (pool) => pool.query(`DROP SCHEMA IF EXISTS ${where.options.schema} CASCADE`));
 }
 
 async function withPool({ url }, work) {

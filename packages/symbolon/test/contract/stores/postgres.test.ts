@@ -4,9 +4,10 @@ import { needsServer } from "../../support/servers.ts";
 import { storageFor } from "../../support/targets.ts";
 import * as target from "../../targets/postgres.mjs";
 
+const ASKED_FOR: readonly Ability[] = ["invalidations", "close"];
+
 describe.each(target.variants)("$name", (variant) => {
-  const isAskedFor = (needs: Ability): boolean => needs === "invalidations" || needs === "close";
-  const cases = storeContract.filter(({ needs }) => variant.invalidations || !isAskedFor(needs));
+  const cases = storeContract.filter(({ needs }) => variant.invalidations || !ASKED_FOR.includes(needs));
 
   needsServer("postgres", (url) => {
     test.each(cases)("$name", async ({ run }) => run(await storageFor(target, variant, url)));

@@ -1,0 +1,124 @@
+/** What the tests of the SQL stores on servers share. */
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createPool } from "mysql2/promise";
+import { Client } from "pg";
+import type { OwnerKey, StoreCall, StoredRecord } from "symbolon";
+import type { MysqlStore } from "symbolon/stores/mysql";
+import type { PostgresStore } from "symbolon/stores/postgres";
+import { type Server, startMariadb, startPostgres } from "symbolon-servers";
+import { onTestFinished } from "vitest";
+import { storageFor, type Target, type Variant, type Where } from "../support/targets.ts";
+import * as mysql from "../targets/mysql.mjs";
+import * as postgres from "../targets/postgres.mjs";
+
+/** A store of either kind. */
+export type ServedStore = PostgresStore | MysqlStore;
+
+/** One of the SQL stores over one client. */
+export interface Kind {
+  readonly name: string;
+  readonly kind: "postgres" | "mysql";
+  readonly server: "postgres" | "mariadb";
+  readonly target: Target<ServedStore>;
+  readonly variant: Variant;
+}
+
+const onPostgres = (variant: postgres.PostgresVariant): Kind => ({
+  name: variant.name,
+  kind: "postgres",
+  server: "postgres",
+  target: postgres as Target<ServedStore>,
+  variant,
+});
+
+/** Every client once, without what it has to be asked for. */
+export const kinds: readonly Kind[] = [
+  ...postgres.variants.filter(({ invalidations }) => !invalidations).map(onPostgres),
+  ...mysql.variants.map((variant): Kind => ({
+    name: variant.name,
+    kind: "mysql",
+    server: "mariadb",
+    target: mysql,
+    variant,
+  })),
+];
+
+/** Runs SQL beside any store; for PostgreSQL it may be several statements. */
+export async function runSql(kind: Kind["kind"], url: string, text: string): Promise<Record<string, unknown>[]> {
+  if (kind === "mysql") {
+    const pool = createPool({ uri: url, connectionLimit: 1 });
+    const [rows] = await pool.query(text).finally(() => pool.end());
+    return rows as Record<string, unknown>[];
+  }
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  const { rows } = await client.query<Record<string, unknown>>(text).finally(() => client.end());
+  return rows;
+}
+
+/** A server of one test, whose commits are on the disk when they are acknowledged. */
+export async function serverFor({ kind }: Kind): Promise<Server> {
+  const server = await (kind === "postgres" ? startPostgres({ durable: true }) : startMariadb({ durable: true }));
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+/** An empty storage; its handles have pools of so many connections. */
+export async function storageWith(
+  { target, variant }: Kind,
+  url: string,
+  max = 10,
+): Promise<{ readonly where: Where; open(): Promise<ServedStore> }> {
+  const sized = { ...target, open: (where: Where) => target.open({ ...where, max }) };
+  return storageFor(sized, variant, url);
+}
+
+export const NOW: number = Date.now();
+export const HOUR = 3_600_000;
+
+/** A call that nobody waits for longer than this. */
+export function callWithin(ms = 20_000): StoreCall {
+  return { now: NOW, signal: AbortSignal.timeout(ms) };
+}
+
+/** A user nobody else has. */
+export function newOwner(): OwnerKey {
+  return { space: "space", route: 7, owner: randomBytes(16).toString("base64url") };
+}
+
+/** A record nobody else has. */
+export function newRecord<F extends Partial<StoredRecord>>(fields: F): StoredRecord & F {
+  return {
+    space: "space",
+    route: 7,
+    lookup: randomBytes(32).toString("base64url"),
+    owner: null,
+    tenant: null,
+    createdAt: NOW,
+    touchedAt: NOW,
+    deadline: NOW + HOUR,
+    version: 1,
+    envelope: randomBytes(300),
+    data: null,
+    ...fields,
+  };
+}
+
+/** The first answer of work that is tried until it does not fail, or is what was wanted. */
+export async function eventually<T>(
+  work: () => T | Promise<T>,
+  isWanted: (answer: T) => boolean = () => true,
+): Promise<T> {
+  const until = performance.now() + 20_000;
+  for (;;) {
+    try {
+      const answer = await work();
+      if (isWanted(answer)) return answer;
+      if (performance.now() > until) throw new Error(`It never came to that: ${JSON.stringify(answer)}`);
+    } catch (error) {
+      if (performance.now() > until) throw error;
+    }
+    await sleep(20);
+  }
+}
