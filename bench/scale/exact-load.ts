@@ -12,6 +12,8 @@ const COUNTERS = 40;
 /** A crew on one storage, and the sessions it shares. */
 export interface ExactLoad {
   readonly crew: Crew;
+  /** The key of all managers. */
+  readonly key: string;
   /** The account, once nobody writes any more; its faults include those that the processes saw. */
   close(results: readonly LoadResult[]): Promise<Account>;
 }
@@ -24,6 +26,7 @@ export async function startExactLoad(kind: string, where: Where, store: Store): 
   const crew = await Crew.start(PROCESSES, { kind, where, key, counters });
   return {
     crew,
+    key,
     async close(results) {
       const accountant = new Accountant();
       for (const entry of journal.entries()) accountant.add(entry);

@@ -27,7 +27,9 @@ function obey(order: Order): void {
 
 async function carryOut(order: Exclude<Order, { order: "stop" }>): Promise<unknown> {
   if (order.order === "preload") {
-    await load.preload(order.preload);
+    // What is going to be pruned is nobody's to account for.
+    const isGarbage = order.preload.lifetime !== undefined;
+    await (isGarbage ? new Load(handle.store, start.key, []) : load).preload(order.preload);
     return null;
   }
   if (order.order === "run") {
