@@ -50,14 +50,19 @@ const FILING_ROUNDS = 10;
 
 /** Files under a root; `torn` is told of each file that is not what was written. */
 export function fileRecords(root: string, torn: () => void): FileRecords {
-  async function at({ folder, file }: RecordPlace): Promise<FiledEntry | null> {
+  /** What a file holds: null when it is torn, or a copy of another, and `missing` when it is not there. */
+  async function look({ folder, file }: RecordPlace): Promise<FiledEntry | null | "missing"> {
     const path = await findFolder(root, `records/${folder}`);
     const bytes = path === null ? null : await readWhole(join(path, file));
-    if (bytes === null) return null;
+    if (bytes === null) return "missing";
     const found = decodeEntry(bytes);
-    if (found !== null && isAt(found.entry, folder, file)) return found;
-    torn();
-    return null;
+    return found !== null && isAt(found.entry, folder, file) ? found : null;
+  }
+
+  async function at(place: RecordPlace): Promise<FiledEntry | null> {
+    const found = await look(place);
+    if (found === null) torn();
+    return found === "missing" ? null : found;
   }
 
   async function names(folder: string): Promise<string[]> {
@@ -115,14 +120,12 @@ export function fileRecords(root: string, torn: () => void): FileRecords {
   }
 
   async function pruneOne(marker: Marker, before: number): Promise<boolean> {
-    const path = await findFolder(root, `records/${marker.folder}`);
-    const bytes = path === null ? null : await readWhole(join(path, marker.file));
-    const found = bytes && decodeEntry(bytes);
-    const isFiled = bytes !== null && (found === null || found.filedAt === marker.at);
-    if (isFiled && found !== null && found.entry.deadline > before) return false;
-    if (isFiled && path !== null) await removeFile(join(path, marker.file));
+    const found = await look(marker);
+    const isRecord = found !== null && found !== "missing" && found.filedAt === marker.at;
+    if (isRecord && found.entry.deadline > before) return false;
+    if (isRecord || found === null) await removeFile(join(root, "records", marker.folder, marker.file));
     await removeFile(join(root, markerPath(marker)));
-    return isFiled && found !== null;
+    return isRecord;
   }
 
   return {
