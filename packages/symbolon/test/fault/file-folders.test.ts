@@ -83,29 +83,29 @@ describe("the folder of a file store", () => {
   });
 });
 
+/** Puts a link to a folder or file of somebody else's in the place of ours. */
+function plant(path: string): { readonly elsewhere: string; readonly seen: () => string[] } {
+  const elsewhere = mkdtempSync(join(tmpdir(), "symbolon-elsewhere-"));
+  onTestFinished(() => rmSync(elsewhere, { recursive: true }));
+  renameSync(path, join(elsewhere, "moved"));
+  symlinkSync(join(elsewhere, "moved"), path);
+  const seen = (): string[] =>
+    readdirSync(elsewhere, { recursive: true, encoding: "utf8" }).map((name) => {
+      const file = join(elsewhere, name);
+      return lstatSync(file).isFile() ? `${name}: ${readFileSync(file, "latin1")}` : name;
+    });
+  return { elsewhere, seen };
+}
+
+async function storeWithRecord() {
+  const root = newRoot();
+  const store = openStore(root);
+  const record = newRecord();
+  await store.create(record, callAt());
+  return { root, store, record };
+}
+
 describe("a symbolic link that was planted", () => {
-  /** Puts a link to a folder or file of somebody else's in the place of ours. */
-  function plant(path: string): { readonly elsewhere: string; seen(): string[] } {
-    const elsewhere = mkdtempSync(join(tmpdir(), "symbolon-elsewhere-"));
-    onTestFinished(() => rmSync(elsewhere, { recursive: true }));
-    renameSync(path, join(elsewhere, "moved"));
-    symlinkSync(join(elsewhere, "moved"), path);
-    const seen = (): string[] =>
-      readdirSync(elsewhere, { recursive: true, encoding: "utf8" }).map((name) => {
-        const file = join(elsewhere, name);
-        return lstatSync(file).isFile() ? `${name}: ${readFileSync(file, "latin1")}` : name;
-      });
-    return { elsewhere, seen };
-  }
-
-  async function storeWithRecord() {
-    const root = newRoot();
-    const store = openStore(root);
-    const record = newRecord();
-    await store.create(record, callAt());
-    return { root, store, record };
-  }
-
   test.each([
     ["all records", /^records$/],
     ["a space", /^records\/[^/]+$/],
@@ -125,12 +125,12 @@ describe("a symbolic link that was planted", () => {
       () => store.update(record, 1, newChange(), callAt()),
       () => store.deleteByOwner(record, [], { reason: "logout", at: NOW }, callAt()),
     ];
-    const answers = await Promise.allSettled(writes.map((write) => write()));
+    const answers = await Promise.allSettled(writes.map(async (write) => write()));
     expect(answers.some(({ status }) => status === "rejected")).toBe(true);
     for (const answer of answers) {
       if (answer.status === "rejected") expect(answer.reason).toBeInstanceOf(StoreUnavailableError);
     }
-    await store.prune(NOW * 2, 100, callAt()).catch(() => {});
+    await Promise.allSettled([(async () => store.prune(NOW * 2, 100, callAt()))()]);
     expect(seen()).toEqual(before);
   });
 
@@ -162,6 +162,16 @@ describe("a symbolic link that was planted", () => {
   });
 });
 
+function flip(bytes: Buffer): Buffer {
+  bytes[bytes.length - 5]! ^= 1;
+  return bytes;
+}
+
+function otherOf(file: string): string {
+  const other = readdirSync(dirname(file)).find((name) => !file.endsWith(name));
+  return join(dirname(file), other ?? "");
+}
+
 describe("a file that is not as it was written", () => {
   const damages: Readonly<Record<string, (file: string) => void>> = {
     "is empty": (file) => writeFileSync(file, ""),
@@ -171,16 +181,6 @@ describe("a file that is not as it was written", () => {
     "is longer": (file) => writeFileSync(file, Buffer.concat([readFileSync(file), Buffer.alloc(1)])),
     "is another's": (file) => writeFileSync(file, readFileSync(otherOf(file))),
   };
-
-  function flip(bytes: Buffer): Buffer {
-    bytes[bytes.length - 5]! ^= 1;
-    return bytes;
-  }
-
-  function otherOf(file: string): string {
-    const other = readdirSync(dirname(file)).find((name) => !file.endsWith(name));
-    return join(dirname(file), other ?? "");
-  }
 
   test.each(Object.entries(damages))(
     "because it %s is no session, and keeps none from its work",

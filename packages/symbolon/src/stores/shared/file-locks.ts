@@ -224,7 +224,7 @@ export function fileLocks(root: string, holder: FileHolder, sync: boolean): File
 
   async function hold<T>(name: string, signal: AbortSignal, work: (held: Held) => Promise<T>): Promise<T> {
     const before = tails.get(name);
-    let end: (() => void) | null = null;
+    let end = ignore;
     const own = new Promise<void>((resolve) => (end = resolve));
     const tail = before === undefined ? own : before.then(() => own);
     tails.set(name, tail);
@@ -232,7 +232,7 @@ export function fileLocks(root: string, holder: FileHolder, sync: boolean): File
       if (before !== undefined) await unlessAborted(before, signal);
       return await run(name, signal, work);
     } finally {
-      end?.();
+      end();
       if (tails.get(name) === tail) tails.delete(name);
     }
   }
@@ -287,6 +287,8 @@ async function unlessAborted(before: Promise<unknown>, signal: AbortSignal): Pro
 async function tokenIn(folder: string): Promise<string | undefined> {
   return (await readdir(folder)).find((name) => TOKEN.test(name));
 }
+
+function ignore(): void {}
 
 /** Throws away what a commit prepared. */
 async function clear(folder: string): Promise<void> {
