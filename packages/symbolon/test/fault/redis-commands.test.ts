@@ -1,18 +1,16 @@
-import { Redis } from "ioredis";
 import type { AdmissionRules } from "symbolon";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { needsServer } from "../support/servers.ts";
-import { call, newChange, newRecord, openOn, ownServer } from "./redis-setup.ts";
+import { adminOf, call, newChange, newRecord, openOn, ownServer } from "./redis-setup.ts";
 
 const RULES: AdmissionRules = { perOwner: 3, total: null, onLimit: "evict-oldest", replacing: null };
 
 needsServer("redis", () => {
   /** A store whose first request is over, and what its server did for one piece of work: commands, and how often. */
   async function counted() {
-    const { url } = await ownServer();
-    const { store } = await openOn(url, "ioredis", { invalidations: false });
-    const watcher = new Redis(url);
-    onTestFinished(() => watcher.disconnect());
+    const server = await ownServer();
+    const { store } = await openOn(server.url, "ioredis", { invalidations: false });
+    const watcher = adminOf(server);
     const record = newRecord({ data: Buffer.from("data") });
     // Each script is known to the server from its first run on.
     const first = newRecord();

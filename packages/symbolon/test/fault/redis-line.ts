@@ -1,4 +1,4 @@
-/** A line to a server that a test can cut or block. */
+/** A line to a server that a test can cut, block, or lead to another server. */
 import { connect, createServer, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
@@ -9,10 +9,13 @@ export interface Line {
   loseNextAnswer(): void;
   /** Nothing goes through any more, either way, and no connection ends. */
   block(): void;
+  /** New connections go to another port, as when a name is given to another server; those there are stay. */
+  leadTo(port: number): void;
 }
 
 /** A line to a port, for one test. */
-export async function lineTo(port: number): Promise<Line> {
+export async function lineTo(first: number): Promise<Line> {
+  let port = first;
   let losing = false;
   let blocked = false;
   const sockets: Socket[] = [];
@@ -41,5 +44,6 @@ export async function lineTo(port: number): Promise<Line> {
     url: `redis://127.0.0.1:${address.port}`,
     loseNextAnswer: () => void (losing = true),
     block: () => void (blocked = true),
+    leadTo: (next) => void (port = next),
   };
 }

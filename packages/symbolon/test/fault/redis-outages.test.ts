@@ -1,9 +1,8 @@
-import { Redis } from "ioredis";
 import { createSessionManager, generateKey, StoreUnavailableError } from "symbolon";
-import { expect, onTestFinished, test, describe } from "vitest";
+import { describe, expect, test } from "vitest";
 import { needsServer } from "../support/servers.ts";
 import { lineTo } from "./redis-line.ts";
-import { call, newChange, newRecord, openOn, ownServer, reopen, until, untilAnswered } from "./redis-setup.ts";
+import { adminOf, call, newChange, newRecord, openOn, ownServer, reopen, until, untilAnswered } from "./redis-setup.ts";
 
 const CLIENTS = ["ioredis", "iovalkey", "node-redis"] as const;
 const LOGOUT = { reason: "logout", at: Date.now() };
@@ -16,18 +15,19 @@ needsServer("redis", () => {
       const records = Array.from({ length: 300 }, () => newRecord());
       const acknowledged = new Set<string>();
       const ended = new Set<string>();
-      const writing = records.map(async (record, index) => {
+      const writing = records.map(async (record, index): Promise<void> => {
         await store.create(record, call());
         acknowledged.add(record.lookup);
         if (index % 3 !== 0) return;
         await store.delete(record, LOGOUT, call());
         ended.add(record.lookup);
       });
+      const settled = Promise.allSettled(writing);
       await until("some are written", () => ended.size > 20);
       await server.kill();
       const before = { acknowledged: new Set(acknowledged), ended: new Set(ended) };
       await server.restart();
-      await Promise.allSettled(writing);
+      await settled;
       for (const record of records) {
         const found = await untilAnswered(async () => store.read(record, call()));
         if (before.acknowledged.has(record.lookup)) expect(found).not.toBeNull();
@@ -121,8 +121,7 @@ needsServer("redis", () => {
     test("goes on without a hitch when the server forgets its scripts", async () => {
       const server = await ownServer();
       const { store } = await openOn(server.url, client);
-      const other = new Redis(server.url);
-      onTestFinished(() => other.disconnect());
+      const other = adminOf(server);
       let isOver = false;
       const flushing = (async () => {
         while (!isOver) await other.script("FLUSH");
@@ -140,8 +139,7 @@ needsServer("redis", () => {
     test("goes on when the server ends its connections under load", async () => {
       const server = await ownServer();
       const { store } = await openOn(server.url, client);
-      const other = new Redis(server.url);
-      onTestFinished(() => other.disconnect());
+      const other = adminOf(server);
       const record = newRecord({ data: Buffer.from("0") });
       await store.create(record, call());
       let version = 1;

@@ -2,9 +2,9 @@ import { Cluster, Redis } from "ioredis";
 import { createClient } from "redis";
 import { OptionsError, type Store, StoreUnavailableError, type StoreWarning, type Warning } from "symbolon";
 import { type RedisClient, redisStore, type RedisStoreOptions } from "symbolon/stores/redis";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { needsServer } from "../support/servers.ts";
-import { call, newRecord, openOn, ownServer } from "./redis-setup.ts";
+import { adminOf, call, newRecord, openOn, ownServer } from "./redis-setup.ts";
 
 const idle = new Redis({ lazyConnect: true });
 
@@ -71,30 +71,26 @@ needsServer("redis", () => {
   });
 
   test("warns of a server that does not tell", async () => {
-    const { url, port } = await ownServer();
-    const admin = new Redis(url);
-    onTestFinished(() => admin.disconnect());
-    await admin.call("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-info");
+    const { port } = await ownServer();
+    await adminOf({ port }).call("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-info");
     const { store } = await openOn(`redis://app:secret@127.0.0.1:${port}`, "node-redis");
     expect(await read(store)).toBeNull();
     expect(warningsOf(store).map(({ code }) => code)).toEqual(["unknown-eviction"]);
   });
 
   test("refuses a storage of another layout", async () => {
-    const { url } = await ownServer();
-    const { store, where } = await openOn(url);
-    const other = new Redis(url);
-    onTestFinished(() => other.disconnect());
+    const server = await ownServer();
+    const { store, where } = await openOn(server.url);
+    const other = adminOf(server);
     await other.set(`${where.options.prefix}layout`, "1:64");
     await expect(read(store)).rejects.toThrow(/layout/);
     expect(await other.keys("*{*")).toEqual([]);
   });
 
   test("asks a server about itself at the first request, and not at the next ones", async () => {
-    const { url } = await ownServer();
-    const { store } = await openOn(url);
-    const other = new Redis(url);
-    onTestFinished(() => other.disconnect());
+    const server = await ownServer();
+    const { store } = await openOn(server.url);
+    const other = adminOf(server);
     await Promise.all([read(store), read(store), read(store)]);
     expect(await other.info("commandstats")).toMatch(/cmdstat_set:calls=1,/);
     await other.config("RESETSTAT");

@@ -2,6 +2,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RecordChange, StoreCall, StoredRecord } from "symbolon";
+import { Redis } from "ioredis";
 import { type RedisSettings, type Server, startRedis } from "symbolon-servers";
 import { onTestFinished } from "vitest";
 import * as target from "../targets/redis.mjs";
@@ -49,7 +50,15 @@ export async function ownServer(settings: RedisSettings = {}, persistent = false
   return server;
 }
 
-/** A store on an empty storage of a server, for one test; `wheres` of other options open the same storage. */
+/** A client for the test's own questions. */
+export function adminOf({ port }: { readonly port: number }): Redis {
+  const admin = new Redis(port);
+  admin.on("error", () => undefined);
+  onTestFinished(() => admin.disconnect());
+  return admin;
+}
+
+/** A store on an empty storage of a server, for one test. */
 export async function openOn(url: string, client: RedisVariant["client"] = "ioredis", options: RedisWhere["options"] = {}) {
   const server = url.startsWith("redis+sentinel") ? "sentinel" : url.startsWith("redis+cluster") ? "cluster" : "redis";
   const where = target.prepare({ name: "", client, server }, url);
