@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Accountant } from "./account.ts";
 import type { Entry } from "./journal.ts";
-import type { Action, LoadResult, Preload } from "./load.ts";
+import type { LoadResult, Pace, Preload } from "./load.ts";
 import type { CloseAnswer, Order, RunAnswer, Start } from "./orders.ts";
 
 const WORKER = fileURLToPath(new URL("worker.js", import.meta.url));
@@ -47,15 +47,15 @@ export class Crew {
   }
 
   /** Lets all work for as long as the work here takes; answers what each of them did. */
-  async runDuring(work: () => Promise<unknown>, only?: Action): Promise<LoadResult[]> {
-    const running = this.#all<RunAnswer>(() => ({ order: "run", ...(only !== undefined && { only }) }));
+  async runDuring(work: () => Promise<unknown>, pace: Pace = {}): Promise<LoadResult[]> {
+    const running = this.#all<RunAnswer>(() => ({ order: "run", pace }));
     await Promise.race([work(), running]);
     for (const member of this.#members) member.tell({ order: "stop" });
     return running;
   }
 
-  async runFor(seconds: number, only?: Action): Promise<LoadResult[]> {
-    return this.runDuring(() => sleep(seconds * 1000), only);
+  async runFor(seconds: number, pace?: Pace): Promise<LoadResult[]> {
+    return this.runDuring(() => sleep(seconds * 1000), pace);
   }
 
   /** Ends the work: each looks back, and its journal goes to the accountant. */

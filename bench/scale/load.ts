@@ -1,4 +1,5 @@
 /** A mixed load on one manager: what a process of a busy application does to its sessions, with every answer checked. */
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   canAdmit,
   createSessionManager,
@@ -68,6 +69,13 @@ const MIX = {
 
 export type Action = keyof typeof MIX;
 
+/** How a process works: as fast as it can, at everything, unless told. */
+export interface Pace {
+  readonly only?: Action;
+  /** Between two actions of each of its lanes. */
+  readonly pauseMs?: number;
+}
+
 /** The manager of a load. */
 export function loadManager(store: Store, key: string): SessionManager<Data> {
   const limits: Limits | undefined = canAdmit(store) ? { perUser: CROWD.limit, onLimit: "evict-oldest" } : undefined;
@@ -116,12 +124,13 @@ export class Load {
     });
   }
 
-  /** Works until told to stop; `only` one thing, if that is named. */
-  async run(shouldStop: () => boolean, only?: Action): Promise<LoadResult> {
+  /** Works until told to stop. */
+  async run(shouldStop: () => boolean, { only, pauseMs }: Pace = {}): Promise<LoadResult> {
     const before = performance.now();
     await inLanes(LANES, async () => {
       if (shouldStop()) return false;
       await this.#act(only ?? choose());
+      if (pauseMs !== undefined) await sleep(pauseMs);
       return true;
     });
     const seconds = (performance.now() - before) / 1000;

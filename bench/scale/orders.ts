@@ -1,5 +1,5 @@
 /** What the process that leads a load tells the others, a line of JSON each, and what they answer. */
-import type { Action, Counter, LoadResult, Preload } from "./load.ts";
+import type { Counter, LoadResult, Pace, Preload } from "./load.ts";
 import type { Where } from "./target.ts";
 
 /** The first line: which storage, and where to write the journal. */
@@ -15,7 +15,7 @@ export interface Start {
 export type Order =
   | { readonly order: "preload"; readonly preload: Preload }
   /** Works until it is told to stop. */
-  | { readonly order: "run"; readonly only?: Action }
+  | { readonly order: "run"; readonly pace: Pace }
   | { readonly order: "stop" }
   /** Looks back, and writes its journal. */
   | { readonly order: "close" };

@@ -34,7 +34,7 @@ async function carryOut(order: Exclude<Order, { order: "stop" }>): Promise<unkno
   }
   if (order.order === "run") {
     hasToStop = false;
-    return load.run(() => hasToStop, order.only);
+    return load.run(() => hasToStop, order.pace);
   }
   const faults = await load.lookBack();
   await writeJournal();
