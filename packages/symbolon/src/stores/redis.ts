@@ -162,7 +162,7 @@ function ownerMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Owne
       const words = [...endingWords(ending, channel, call), plain(space), ownerPrefix(space, owner)];
       // The script names the records it has to end, and is sent their keys. Whenever that is not enough, somebody else
       // has written meanwhile.
-      for (let declared: string[] = []; ; ) {
+      for (let declared: string[] = []; ;) {
         const records = declared.map((lookup) => keys.recordNamed(bucket, { space: plain(space), lookup }));
         const lookups = [`${except.length}`, ...except.map(plain), ...declared];
         const touched = [...indexesOf(keys, bucket), ...records];
@@ -189,7 +189,7 @@ function tenantMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Ten
   async function endList(bucket: number, prefix: string, ending: Ending, call: StoreCall): Promise<number> {
     const index = keys.index(bucket);
     let ended = 0;
-    for (let from = `[${prefix}`; ; ) {
+    for (let from = `[${prefix}`; ;) {
       const range = [from, `(${prefix.slice(0, -1)}/`, "LIMIT", "0", `${BATCH}`];
       const members = textsOf(await calls.read(index, ["ZRANGEBYLEX", index, ...range], call));
       if (members.length === 0) return ended;

@@ -1,8 +1,10 @@
 import type { AdmissionRules } from "symbolon";
-import { expect, test } from "vitest";
+import { startRedisCluster } from "symbolon-servers";
+import { expect, onTestFinished, test } from "vitest";
 import { needsServer } from "../support/servers.ts";
 import { adminOf, call, newChange, newRecord, openOn, ownServer } from "./redis-setup.ts";
 
+const CLIENTS = ["ioredis", "iovalkey", "node-redis"] as const;
 const RULES: AdmissionRules = { perOwner: 3, total: null, onLimit: "evict-oldest", replacing: null };
 
 needsServer("redis", () => {
@@ -47,7 +49,12 @@ needsServer("redis", () => {
       () => store.create(record, call()),
       () => store.update(record, 1, newChange(), call()),
       () => store.admit(newRecord(), RULES, call()),
-      () => store.admit(newRecord({ ...record, lookup: newRecord().lookup }), { ...RULES, replacing: record.lookup }, call()),
+      () =>
+        store.admit(
+          newRecord({ ...record, lookup: newRecord().lookup }),
+          { ...RULES, replacing: record.lookup },
+          call(),
+        ),
       () => store.delete(record, { reason: "logout", at: Date.now() }, call()),
       () => store.countByOwner(record, call()),
     ];
@@ -61,7 +68,8 @@ needsServer("redis", () => {
     const { store, record, commandsOf } = await counted();
     await store.create(record, call());
     const alone = await commandsOf(() => store.update(record, 1, newChange(), call()));
-    for (let more = 0; more < 50; more++) await store.create(newRecord({ ...record, lookup: newRecord().lookup }), call());
+    for (let more = 0; more < 50; more++)
+      await store.create(newRecord({ ...record, lookup: newRecord().lookup }), call());
     expect(await commandsOf(() => store.update(record, 2, newChange(), call()))).toEqual(alone);
   });
 
@@ -77,8 +85,34 @@ needsServer("redis", () => {
 
   test("a page of a user's records is two commands", async () => {
     const { store, record, commandsOf } = await counted();
-    for (let more = 0; more < 20; more++) await store.create(newRecord({ ...record, lookup: newRecord().lookup }), call());
+    for (let more = 0; more < 20; more++)
+      await store.create(newRecord({ ...record, lookup: newRecord().lookup }), call());
     const list = (): unknown => store.listByOwner(record, { cursor: null, limit: 10 }, call());
     expect(await commandsOf(list)).toEqual({ zrevrangebylex: 1, mget: 1 });
+  });
+
+  test("every command goes to the right node of a Cluster at once", async () => {
+    const group = await startRedisCluster();
+    onTestFinished(() => group.stop());
+    const masters = (await group.masters()).map(adminOf);
+    const all = { ...RULES, total: 100 };
+    for (const client of CLIENTS) {
+      const { store } = await openOn(group.url, client, { wait: { replicas: 1, timeout: 1000 } });
+      await store.read(newRecord(), call());
+      await Promise.all(masters.map((master) => master.config("RESETSTAT")));
+      for (let round = 0; round < 20; round++) {
+        const record = newRecord({ tenant: "tenant", space: "space" });
+        await store.admit(record, all, call());
+        await store.update(record, 1, newChange(), call());
+        await store.read(record, call());
+        await store.delete(record, { reason: "logout", at: Date.now() }, call());
+        await store.acquireLock({ ...record, lock: "lock" }, "ann", 1000, call());
+      }
+      await store.listByTenant({ space: "space", tenant: null }, { cursor: null, limit: 10 }, call());
+      await store.deleteByTenant({ space: "space", tenant: null }, { reason: "logout", at: Date.now() }, call());
+      await store.prune(Date.now(), 10, call());
+      const errors = await Promise.all(masters.map((master) => master.info("errorstats")));
+      expect([client, errors.join("").includes("MOVED")]).toEqual([client, false]);
+    }
   });
 });

@@ -40,7 +40,11 @@ interface Outcome {
 }
 
 /** Two processes of each client work while the master is replaced; what they then say. */
-async function underLoad(url: string, server: RedisVariant["server"], replace: () => Promise<unknown>): Promise<Outcome> {
+async function underLoad(
+  url: string,
+  server: RedisVariant["server"],
+  replace: () => Promise<unknown>,
+): Promise<Outcome> {
   const wheres = CLIENTS.map((client) => target.prepare({ name: "", client, server }, url));
   const pairs = await Promise.all(wheres.map((where) => twoWorkers("redis-load.mjs", { where, space: SPACE })));
   const workers = pairs.flat();
@@ -62,7 +66,11 @@ async function expectSound(outcome: Outcome): Promise<void> {
   for (const [where, reports] of outcome.reports) {
     const { store } = await reopen({ ...where, client: "ioredis" });
     for (const { wrong } of reports) expect(wrong).toEqual([]);
-    const live = await liveAmong(store, reports.flatMap(({ records }) => records), outcome);
+    const live = await liveAmong(
+      store,
+      reports.flatMap(({ records }) => records),
+      outcome,
+    );
     // The index names what is live, and nothing else.
     expect(await store.countByTenant(EVERYBODY, call())).toBe(live.size);
     expect(await listed(store)).toEqual(live);
@@ -153,7 +161,10 @@ needsServer("redis", () => {
       const record = newRecord();
       await store.create(record, call());
       await admins[1]?.replicaof("127.0.0.1", old.port);
-      await until("it is copied", async () => (await admins[1]?.info("replication"))?.includes("link_status:up") === true);
+      await until(
+        "it is copied",
+        async () => (await admins[1]?.info("replication"))?.includes("link_status:up") === true,
+      );
       await admins[1]?.replicaof("NO", "ONE");
       await admins[0]?.replicaof("127.0.0.1", next.port);
       line.leadTo(next.port);

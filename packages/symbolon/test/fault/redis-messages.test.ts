@@ -23,7 +23,9 @@ function ear(): InvalidationListener & { readonly heard: string[] } {
 
 needsServer("redis", () => {
   const connections = async (admin: Redis): Promise<number> =>
-    String(await admin.call("CLIENT", "LIST")).trim().split("\n").length;
+    String(await admin.call("CLIENT", "LIST"))
+      .trim()
+      .split("\n").length;
 
   describe.each(CLIENTS)("redisStore over %s", (client) => {
     test("tells that the connection broke, and that it is mended, and then of writes again", async () => {

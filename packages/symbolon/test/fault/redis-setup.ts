@@ -59,7 +59,11 @@ export function adminOf({ port }: { readonly port: number }): Redis {
 }
 
 /** A store on an empty storage of a server, for one test. */
-export async function openOn(url: string, client: RedisVariant["client"] = "ioredis", options: RedisWhere["options"] = {}) {
+export async function openOn(
+  url: string,
+  client: RedisVariant["client"] = "ioredis",
+  options: RedisWhere["options"] = {},
+) {
   const server = url.startsWith("redis+sentinel") ? "sentinel" : url.startsWith("redis+cluster") ? "cluster" : "redis";
   const where = target.prepare({ name: "", client, server }, url);
   return reopen({ ...where, options: { ...where.options, ...options } });

@@ -14,7 +14,12 @@ export const variants = ["ioredis", "iovalkey", "node-redis"].flatMap((client) =
 );
 
 export function prepare({ client, server }, url) {
-  return { client, server, url, options: { prefix: `test:${randomBytes(9).toString("base64url")}:`, invalidations: true } };
+  return {
+    client,
+    server,
+    url,
+    options: { prefix: `test:${randomBytes(9).toString("base64url")}:`, invalidations: true },
+  };
 }
 
 export async function open(where) {
@@ -40,7 +45,9 @@ export async function drop(where) {
 export async function connect({ client, server, url }) {
   if (client === "node-redis") return connectNodeRedis(server, url);
   const connection =
-    client === "ioredis" ? openIoredis(IoRedis, IoCluster, server, url) : openIoredis(Iovalkey, IovalkeyCluster, server, url);
+    client === "ioredis"
+      ? openIoredis(IoRedis, IoCluster, server, url)
+      : openIoredis(Iovalkey, IovalkeyCluster, server, url);
   // Its reconnecting is the client's own business, and what fails is told by the calls that fail.
   connection.on("error", () => {});
   await connection.connect();

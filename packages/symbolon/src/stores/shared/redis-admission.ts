@@ -53,7 +53,12 @@ export function redisAdmission(calls: RedisCalls, keys: RedisKeys, channel: stri
     return counts.reduce<number>((sum, count) => sum + Number(count), 0);
   }
 
-  async function admitInto(record: OwnedRecord, rules: AdmissionRules, room: Room, call: StoreCall): Promise<Admission> {
+  async function admitInto(
+    record: OwnedRecord,
+    rules: AdmissionRules,
+    room: Room,
+    call: StoreCall,
+  ): Promise<Admission> {
     const bucket = keys.bucketOf(record.route);
     const id = newWriteId();
     const replacing = rules.replacing === null ? [] : [plain(rules.replacing)];
@@ -63,7 +68,7 @@ export function redisAdmission(calls: RedisCalls, keys: RedisKeys, channel: stri
     const fixed = [`${call.now}`, id, channel, entry, limit, rules.onLimit, room.places, room.until];
     // The script names the records it has to touch, and is sent their keys. Whenever that is not enough, somebody else
     // has written meanwhile.
-    for (let declared: string[] = []; ; ) {
+    for (let declared: string[] = []; ;) {
       const lookups = [...new Set([...replacing, ...declared])];
       const records = lookups.map((lookup) => keys.recordNamed(bucket, { space, lookup }));
       const touched = [keys.expiry(bucket), keys.index(bucket), keys.record(record), ...records];

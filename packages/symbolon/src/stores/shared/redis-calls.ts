@@ -93,9 +93,15 @@ export function redisCalls(
     ...[script, keys, words, call]: Parameters<RedisCalls["runEnding"]>
   ): Promise<Reply> {
     const waiting: Command = ["WAIT", `${replicas}`, `${timeout}`];
-    const [reply, heard] = await runWith(script, keys, words, call, (key, command) =>
-      link.sendBoth(key, command, waiting),
-    );
+    const [reply, heard] = await runWith(script, keys, words, call, async (key, command) => {
+      try {
+        return await link.sendBoth(key, command, waiting);
+      } catch (error) {
+        // The slot is elsewhere now. Clients follow one command, but not two.
+        if (!/^(?:MOVED|ASK) /.test(messageOf(error))) throw error;
+        return [await link.send(key, command), 0] as const;
+      }
+    });
     if (Number(heard) < replicas) warnings.warn(REPLICATION_LATE);
     return reply as Reply;
   }

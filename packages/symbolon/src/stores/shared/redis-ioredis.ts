@@ -10,19 +10,19 @@ import type { IoredisClient, IoredisCluster, RedisLink } from "./redis-links.ts"
 export function ioredisLink(client: IoredisClient | IoredisCluster): RedisLink {
   check(client);
   return {
-    send: (_key, [name, ...words]) => client.callBuffer(name, ...words),
+    send: (_key, [name, ...words]) => client.callBuffer(nameOf(name), ...words),
 
     async sendBoth(_key, first, second) {
       // A pipeline goes to one node, also in a Cluster, where WAIT alone has no key to go by.
       const pipeline = client.pipeline();
-      for (const [name, ...words] of [first, second]) pipeline.callBuffer(name, ...words);
+      for (const [name, ...words] of [first, second]) pipeline.callBuffer(nameOf(name), ...words);
       const [one, two] = (await pipeline.exec()) ?? [];
       return [replyOf(one), replyOf(two)];
     },
 
     sendToAll([name, ...words]) {
       const masters = isCluster(client) ? client.nodes("master") : [client];
-      return Promise.all(masters.map((node) => node.callBuffer(name, ...words)));
+      return Promise.all(masters.map((node) => node.callBuffer(nameOf(name), ...words)));
     },
 
     reconnect() {
@@ -52,6 +52,11 @@ export function ioredisLink(client: IoredisClient | IoredisCluster): RedisLink {
       return { close: () => subscriber.disconnect() };
     },
   };
+}
+
+/** In lower case, by which alone iovalkey finds the keys of a command, and so the node. */
+function nameOf(name: string): string {
+  return name.toLowerCase();
 }
 
 function isCluster(client: IoredisClient | IoredisCluster): client is IoredisCluster {

@@ -38,7 +38,14 @@ async function loop() {
   while (!isOver) {
     const owner = digest(16);
     const key = { space, route: randomInt(2 ** 24), lookup: digest(32), owner };
-    const record = { ...key, tenant: null, ...times(), version: 1, envelope: Buffer.from(owner), data: randomBytes(200) };
+    const record = {
+      ...key,
+      tenant: null,
+      ...times(),
+      version: 1,
+      envelope: Buffer.from(owner),
+      data: randomBytes(200),
+    };
     const log = { ...key, createdAt: null, endedAt: null };
     records.push(log);
     if (!(await acknowledged(() => store.create(record, call()), "created"))) continue;
