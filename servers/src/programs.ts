@@ -1,5 +1,5 @@
-/** The programs of the servers: where they are, and asking them something. */
-import { execFile } from "node:child_process";
+/** The programs of the servers: where they are, who runs them, and asking them something. */
+import { execFile, execFileSync } from "node:child_process";
 import { accessSync, constants, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
@@ -32,6 +32,13 @@ export function ask(program: string, args: readonly string[], timeoutMs = 5_000)
       resolve(error === null ? stdout : null),
     );
   });
+}
+
+/** The numbers of a system user, or nothing where this process may not become somebody else. */
+export function identityOf(user: string): { uid?: number; gid?: number } {
+  if (process.getuid?.() !== 0) return {};
+  const numberOf = (flag: string): number => Number(execFileSync("id", [flag, user], { encoding: "utf8" }));
+  return { uid: numberOf("-u"), gid: numberOf("-g") };
 }
 
 function searchPath(): string[] {

@@ -1,9 +1,8 @@
 /** A server of one process, in a folder of its own, on a port of its own. */
-import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { identityOf, type Place, spawnWatched, type WatchedProcess } from "./watched-process.ts";
+import { makeWatchedFolder, type WatchedFolder } from "./watched-folder.ts";
+import { type Place, spawnWatched, type WatchedProcess } from "./watched-process.ts";
 
 /** A server that was started; it listens on 127.0.0.1 alone. */
 export interface Server {
@@ -58,12 +57,12 @@ const PORTS = { first: 17_000, last: 31_999 } as const;
  * @throws {Error} with the last lines of its output, when it ends or does not answer within a minute.
  */
 export async function startServer(kind: ServerKind): Promise<Server> {
-  const folder = makeFolder(kind);
+  const folder = makeWatchedFolder(kind.name, kind.user);
   try {
-    await kind.prepare?.({ folder, user: kind.user });
-    return serverOf(kind, folder, await launch(kind, folder, randomPort));
+    await kind.prepare?.({ folder: folder.path, user: kind.user });
+    return serverOf(kind, folder, await launch(kind, folder.path, randomPort));
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
+    folder.remove();
     throw error;
   }
 }
@@ -73,7 +72,7 @@ interface Launched {
   readonly process: WatchedProcess;
 }
 
-function serverOf(kind: ServerKind, folder: string, first: Launched): Server {
+function serverOf(kind: ServerKind, folder: WatchedFolder, first: Launched): Server {
   const { port } = first;
   let current = first.process;
   return {
@@ -83,15 +82,12 @@ function serverOf(kind: ServerKind, folder: string, first: Launched): Server {
     pause: () => signalAll(current, "SIGSTOP"),
     resume: () => signalAll(current, "SIGCONT"),
     async restart() {
-      const before = current;
-      await shutDown(kind, before);
-      current = (await launch(kind, folder, () => port)).process;
-      before.release();
+      await shutDown(kind, current);
+      current = (await launch(kind, folder.path, () => port)).process;
     },
     async stop() {
       await shutDown(kind, current);
-      rmSync(folder, { recursive: true, force: true });
-      current.release();
+      folder.remove();
     },
   };
 }
@@ -108,7 +104,6 @@ async function launch(kind: ServerKind, folder: string, choosePort: () => number
     }
     await kill(started);
     const output = started.outputTail();
-    started.release();
     if (!/\bin use\b/i.test(output) || performance.now() > deadline) {
       throw new Error(`The server ${kind.name} did not start. Its last output:\n${output}`);
     }
@@ -163,13 +158,6 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
 function childrenOf(pid: number): number[] {
   const file = `/proc/${pid}/task/${pid}/children`;
   return existsSync(file) ? (readFileSync(file, "utf8").match(/\d+/g) ?? []).map(Number) : [];
-}
-
-function makeFolder({ name, user }: ServerKind): string {
-  const folder = mkdtempSync(join(tmpdir(), `symbolon-${name}-`));
-  const { uid, gid } = user === null ? {} : identityOf(user);
-  if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid);
-  return folder;
 }
 
 function randomPort(): number {

@@ -1,10 +1,10 @@
-/** A program that ends when this process ends, however it ends, and whose folder goes then. */
-import { execFileSync, spawn } from "node:child_process";
+/** A program that ends when this process ends, however it ends. */
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
-import { CLEAN_ENV, requireProgram } from "./programs.ts";
+import { CLEAN_ENV, identityOf, requireProgram } from "./programs.ts";
 
 /** What to run. */
 export interface Command {
@@ -28,18 +28,13 @@ export interface WatchedProcess {
   readonly hasEnded: () => boolean;
   /** The last lines it wrote. */
   readonly outputTail: () => string;
-  /** Says that the folder is no longer the watchdog's to remove. */
-  readonly release: () => void;
 }
 
 // The shell becomes the program, so that the program has the process id that Node knows. What watches is a grandchild:
-// a server may take fright at a child that it never started. It reads two lines from Node; where a line never comes,
-// Node is gone. Then it ends the program, and removes the folder ($0), in which children may be writing for a moment.
+// a server may take fright at a child that it never started. It reads a line from Node; where the line never comes,
+// Node is gone.
 const WATCHDOG = `
-( {
-  read -r ended || kill -KILL $$ $(cat /proc/$$/task/$$/children)
-  read -r released || for try in 1 2 3 4 5 6 7 8 9; do rm -rf "$0" && break; sleep 0.2; done
-} <&3 & )
+( { read -r ended || kill -KILL $$ $(cat /proc/$$/task/$$/children); } <&3 & )
 exec "$@" 3<&-
 `;
 
@@ -49,7 +44,7 @@ const OUTPUT_LINES = 40;
 export function spawnWatched({ program, args }: Command, { folder, user }: Place): WatchedProcess {
   const output = join(folder, "output.log");
   const log = openSync(output, "w");
-  const child = spawn("sh", ["-c", WATCHDOG, folder, requireProgram(program), ...args], {
+  const child = spawn("sh", ["-c", WATCHDOG, "sh", requireProgram(program), ...args], {
     cwd: folder,
     // MariaDB clears the folder for temporary files as it starts, of the files of other servers too.
     env: { ...CLEAN_ENV, TMPDIR: folder },
@@ -68,7 +63,7 @@ export function spawnWatched({ program, args }: Command, { folder, user }: Place
   let hasEnded = false;
   const ended = once(child, "exit").then(([code]) => {
     hasEnded = true;
-    watchdog.write("ended\n");
+    watchdog.end("ended\n");
     return code as number | null;
   });
   return {
@@ -76,7 +71,6 @@ export function spawnWatched({ program, args }: Command, { folder, user }: Place
     ended,
     hasEnded: () => hasEnded,
     outputTail: () => readFileSync(output, "utf8").trimEnd().split("\n").slice(-OUTPUT_LINES).join("\n"),
-    release: () => void watchdog.end("released\n"),
   };
 }
 
@@ -84,13 +78,5 @@ export function spawnWatched({ program, args }: Command, { folder, user }: Place
 export async function runWatched(command: Command, place: Place): Promise<void> {
   const started = spawnWatched(command, place);
   const code = await started.ended;
-  started.release();
   if (code !== 0) throw new Error(`${command.program} ended with ${code}:\n${started.outputTail()}`);
-}
-
-/** The numbers of a system user, or nothing where this process may not become somebody else. */
-export function identityOf(user: string): { uid?: number; gid?: number } {
-  if (process.getuid?.() !== 0) return {};
-  const ask = (flag: string): number => Number(execFileSync("id", [flag, user], { encoding: "utf8" }));
-  return { uid: ask("-u"), gid: ask("-g") };
 }

@@ -149,8 +149,15 @@ needsServer("redis", () => {
     await server.stop();
   });
 
-  it("redis: a paused one can be stopped", async () => {
-    const server = await startRedis();
+  it("redis: is shut down in order before a restart, and when it is paused too", async () => {
+    const server = await startRedis({ settings: { save: "3600 1" } });
+    for (const meanwhile of ["running", "paused"]) {
+      await redisClient(server.url).set("key", meanwhile);
+      if (meanwhile === "paused") server.pause();
+      await server.restart();
+      // It writes its snapshot as the last thing it does.
+      expect(await redisClient(server.url).get("key")).toBe(meanwhile);
+    }
     server.pause();
     await server.stop();
     await expectNothingLeft();
@@ -190,6 +197,15 @@ needsServer("postgres", () => {
     }
   });
 
+  it("postgres: tells its clients that it is shut down, and does not wait for them", async () => {
+    const server = await startPostgres();
+    const client = await postgresClient(server.url);
+    const asleep = client.query("SELECT pg_sleep(60)").catch((error: { code: string }) => error.code);
+    // Admin shutdown, in the table of PostgreSQL's error codes.
+    await Promise.all([server.restart(), expect(asleep).resolves.toBe("57P01")]);
+    await server.stop();
+  });
+
   it("postgres: a paused one answers nothing on open connections until it is resumed", async () => {
     const server = await startPostgres();
     const client = await postgresClient(server.url);
@@ -212,6 +228,13 @@ needsServer("mariadb", () => {
     await server.restart();
     const [rows] = await (await mariadbClient(server.url)).query("SELECT text FROM kept");
     expect(rows).toEqual([{ text: "κλειδί 🔑" }]);
+    await server.stop();
+  });
+
+  it("mariadb: has a folder of its own for temporary files, in which no other server clears up", async () => {
+    const server = await startMariadb();
+    const [rows] = await (await mariadbClient(server.url)).query("SELECT @@tmpdir AS tmpdir");
+    expect(rows).toEqual([{ tmpdir: expect.stringContaining(join(folder, "symbolon-mariadb-")) }]);
     await server.stop();
   });
 });
@@ -267,10 +290,11 @@ function isPostgresBeingMade(name: string): boolean {
   return name.startsWith("symbolon-postgres-") && existsSync(join(folder, name, "data"));
 }
 
-/** `npm run servers`, without npm. */
+/** `npm run servers`, without npm, and without the groups, which take longest. */
 function startMain(): ChildProcess {
+  const elsewhere = { SYMBOLON_SENTINEL_URL: "elsewhere", SYMBOLON_CLUSTER_URL: "elsewhere" };
   const child = spawn(process.execPath, [MAIN], {
-    env: { PATH: process.env["PATH"], TMPDIR: folder },
+    env: { PATH: process.env["PATH"], TMPDIR: folder, ...elsewhere },
     stdio: ["ignore", "pipe", "inherit"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
