@@ -210,7 +210,8 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
 
     prune: (before, limit, call) =>
       attempt(() => {
-        sql.pruneLocks.run((call.now - LOCK_KEPT_MS) * 1000);
+        const freeSince = (call.now - LOCK_KEPT_MS) * 1000;
+        sql.pruneLocks.run(freeSince, freeSince);
         return Number(sql.prune.run(bucketOf(before), before, limit).changes);
       }),
 

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { needsServer } from "../support/servers.ts";
 import type { Where } from "../support/targets.ts";
 import { playTwo } from "../support/workers.ts";
-import { callWithin, type Kind, kinds, newOwner, newRecord, runSql, type ServedStore } from "./sql-setup.ts";
+import { callWithin, type Kind, kinds, newOwner, newRecord, runSql, type ServedStore, tableOf } from "./sql-setup.ts";
 
 /** Names of a storage in which nothing was made yet. */
 async function bareStorage({ target, variant }: Kind, url: string): Promise<Where> {
@@ -82,12 +82,9 @@ describe.each(kinds)("the tables of $name", (kind) => {
       const [, second] = migrationsOf(kind, where);
       const store = await openBare(kind, where);
       await store.migrate();
-      const { table, schema } = where["options"] as { readonly table: string; readonly schema?: string };
-      const named = (suffix: string): string =>
-        kind.kind === "postgres" ? `"${schema}"."${table}${suffix}"` : `\`${table}${suffix}\``;
       await runEach(kind, url, [
-        `DROP TABLE ${named("_locks")}`,
-        `DELETE FROM ${named("_migrations")} WHERE version = ${second!.version}`,
+        `DROP TABLE ${tableOf(where, "_locks")}`,
+        `DELETE FROM ${tableOf(where, "_migrations")} WHERE version = ${second!.version}`,
       ]);
       expect(await store.migrate()).toEqual([2]);
       await expectWorking(store);

@@ -1,7 +1,7 @@
 /** What the tests of the SQL stores on servers share. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createPool } from "mysql2/promise";
+import { createConnection } from "mysql2/promise";
 import { Client } from "pg";
 import type { OwnerKey, StoreCall, StoredRecord } from "symbolon";
 import type { MysqlStore } from "symbolon/stores/mysql";
@@ -28,7 +28,7 @@ const onPostgres = (variant: postgres.PostgresVariant): Kind => ({
   name: variant.name,
   kind: "postgres",
   server: "postgres",
-  target: postgres as Target<ServedStore>,
+  target: postgres,
   variant,
 });
 
@@ -46,15 +46,12 @@ export const kinds: readonly Kind[] = [
 
 /** Runs SQL beside any store; for PostgreSQL it may be several statements. */
 export async function runSql(kind: Kind["kind"], url: string, text: string): Promise<Record<string, unknown>[]> {
-  if (kind === "mysql") {
-    const pool = createPool({ uri: url, connectionLimit: 1 });
-    const [rows] = await pool.query(text).finally(() => pool.end());
-    return rows as Record<string, unknown>[];
+  const rival = kind === "mysql" ? await mysqlRival(url) : await postgresRival(url);
+  try {
+    return await rival.run(text);
+  } finally {
+    await rival.end();
   }
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  const { rows } = await client.query<Record<string, unknown>>(text).finally(() => client.end());
-  return rows;
 }
 
 /** A server of one test, whose commits are on the disk when they are acknowledged. */
@@ -121,4 +118,46 @@ export async function eventually<T>(
     }
     await sleep(20);
   }
+}
+
+/** What the work fails with; null when it does not. */
+export async function failureOf(work: () => unknown): Promise<unknown> {
+  try {
+    await work();
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** A connection beside the store that holds something until it is told to let go. */
+export interface Rival {
+  run(text: string): Promise<Record<string, unknown>[]>;
+  end(): Promise<void>;
+}
+
+/** Opens one; it ends with the test. */
+export async function rivalOn(kind: Kind["kind"], url: string): Promise<Rival> {
+  const rival = kind === "mysql" ? await mysqlRival(url) : await postgresRival(url);
+  onTestFinished(() => rival.end().catch(() => undefined));
+  return rival;
+}
+
+async function mysqlRival(url: string): Promise<Rival> {
+  const connection = await createConnection(url);
+  const run: Rival["run"] = async (text) => (await connection.query(text))[0] as Record<string, unknown>[];
+  return { run, end: () => connection.end() };
+}
+
+async function postgresRival(url: string): Promise<Rival> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  const run: Rival["run"] = async (text) => (await client.query<Record<string, unknown>>(text)).rows;
+  return { run, end: () => client.end() };
+}
+
+/** The quoted name of the table of a storage. */
+export function tableOf({ options }: Where, suffix = ""): string {
+  const { schema, table = "symbolon_sessions" } = options as { readonly schema?: string; readonly table?: string };
+  return schema === undefined ? `\`${table}${suffix}\`` : `"${schema}"."${table}${suffix}"`;
 }

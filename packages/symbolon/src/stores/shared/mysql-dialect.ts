@@ -41,8 +41,9 @@ export function mysqlDialect({ sessions, locks }: MysqlTables): SqlDialect {
       const { rows } = await run(`${statements.due} FOR UPDATE SKIP LOCKED`, [bucket, before, limit]);
       if (rows.length === 0) return 0;
       const lookups = padded(rows.map(([lookup]) => String(textOf(lookup))));
-      const { affected } = await run(`DELETE FROM ${sessions} WHERE lookup IN (${marksFor(lookups)})`, lookups);
-      return affected;
+      // By the primary key, so that it meets no row but these: it would wait for those that others hold.
+      const from = `DELETE ${sessions} FROM ${sessions} FORCE INDEX (PRIMARY)`;
+      return (await run(`${from} WHERE lookup IN (${marksFor(lookups)})`, lookups)).affected;
     },
 
     locks: lockStatements(locks),
@@ -69,8 +70,8 @@ function lockStatements(locks: string): LockStatements {
       return { holder: String(textOf(held[0])), fence: Number(held[1]), remaining: Number(held[2]) };
     },
     renew: `UPDATE ${locks} SET expires_at = ${CLOCK} + ? WHERE ${mine}`,
-    release: `UPDATE ${locks} SET expires_at = ${CLOCK} WHERE ${mine}`,
-    prune: `DELETE FROM ${locks} WHERE expires_at < ${CLOCK} - ? ORDER BY expires_at LIMIT ?`,
+    release: `UPDATE ${locks} SET expires_at = -${CLOCK} WHERE ${mine}`,
+    prune: `DELETE FROM ${locks} WHERE expires_at > ? - ${CLOCK} AND expires_at < ${CLOCK} - ? ORDER BY expires_at LIMIT ?`,
   };
 }
 

@@ -65,7 +65,7 @@ function told(text: string, message: string, channel: string, columns = ""): str
 
 function lockStatements(locks: string, channel: string | null): LockStatements {
   const mine = `space = ? AND lock = ? AND holder = ? AND expires_at > ${CLOCK}`;
-  const release = `UPDATE ${locks} SET expires_at = ${CLOCK} WHERE ${mine}`;
+  const release = `UPDATE ${locks} SET expires_at = -${CLOCK} WHERE ${mine}`;
   const take =
     `INSERT INTO ${locks} AS held (space, lock, holder, fence, expires_at) ` +
     `VALUES (?, ?, ?, ${CLOCK}, ${CLOCK} + ?) ON CONFLICT (space, lock) DO UPDATE SET holder = excluded.holder, ` +
@@ -88,6 +88,6 @@ function lockStatements(locks: string, channel: string | null): LockStatements {
     release: channel === null ? release : told(`${release} RETURNING lock`, LOCK, channel),
     prune:
       `DELETE FROM ${locks} WHERE (space, lock) IN (SELECT space, lock FROM ${locks} ` +
-      `WHERE expires_at < ${CLOCK} - ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED)`,
+      `WHERE expires_at > ? - ${CLOCK} AND expires_at < ${CLOCK} - ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED)`,
   };
 }

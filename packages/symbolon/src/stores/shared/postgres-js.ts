@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { OpenLink } from "./postgres-listening.ts";
 import { DATABASE, diagnose, ISOLATION, lockText, numbered } from "./postgres-client.ts";
-import { type Run, type SqlAnswer, type SqlClient, unlessAborted } from "./sql-client.ts";
+import { factOf, type Run, type SqlAnswer, type SqlClient, type SqlLock, unlessAborted } from "./sql-client.ts";
 import type { SqlValue } from "./sql-rows.ts";
 
 /** The methods of postgres.js that are used. */
@@ -31,6 +31,19 @@ export interface PostgresJsListening {
   unlisten(): Promise<void>;
 }
 
+/**
+ * What the work of a transaction waits for when its connection is lost: `begin` fails by itself then. It must not be told
+ * by the work, for it would send a `ROLLBACK` where there is no socket any more, which ends the process
+ * (porsager/postgres#1154, in 3.4.9).
+ */
+const NEVER = new Promise<never>(() => undefined);
+
+/** Whether the server, or the network, has ended the connection. */
+function isDead(error: unknown): boolean {
+  const isFatal = ["FATAL", "PANIC"].includes(String(factOf(error, "severity")));
+  return isFatal || String(factOf(error, "code")).startsWith("CONNECTION_");
+}
+
 /** The pool chooses a connection for each statement and each transaction. */
 export function postgresJsClient(sql: PostgresJs, table: string, prepare: boolean): SqlClient {
   async function query(
@@ -51,16 +64,30 @@ export function postgresJsClient(sql: PostgresJs, table: string, prepare: boolea
   }
 
   async function transaction<T>(
-    locks: Parameters<SqlClient["transaction"]>[0],
+    locks: readonly SqlLock[],
     signal: AbortSignal,
     work: (run: Run) => Promise<T>,
   ): Promise<T> {
+    let isOver = false;
     const done = sql.begin(ISOLATION, async (runner) => {
-      const run: Run = (text, values) => query(runner, text, values, signal);
-      for (const lock of locks) await run(lockText(lock, table), []);
-      return work(run);
+      const run: Run = async (text, values) => {
+        // postgres.js would send it on the connection that comes next, outside of any transaction.
+        if (isOver) throw new Error("The transaction is over.");
+        return query(runner, text, values, signal);
+      };
+      try {
+        for (const lock of locks) await run(lockText(lock, table), []);
+        return await work(run);
+      } catch (error) {
+        if (isDead(error)) await NEVER;
+        throw error;
+      }
     });
-    return (await unlessAborted(done, signal)) as T;
+    try {
+      return (await unlessAborted(done, signal)) as T;
+    } finally {
+      isOver = true;
+    }
   }
 
   return {

@@ -25,7 +25,11 @@ export interface SqlDialect {
   readonly locks: LockStatements;
 }
 
-/** The statements for locks; the server's clock decides, in microseconds since the epoch. */
+/**
+ * The statements for locks; the server's clock decides, in microseconds since the epoch. The row of a lock that is free
+ * stays for a while: should the clock be set back, the next fence is greater all the same. `expires_at` is when the lease
+ * ends; of a lock that was released it is less than 0, and says when that was.
+ */
 export interface LockStatements {
   /** Takes the lock if it is free or this holder's; answers the fence and the microseconds left, or null for neither. */
   acquire(run: Run, key: LockKey, holder: string, lease: number): Promise<HeldLock | null>;
@@ -33,7 +37,7 @@ export interface LockStatements {
   readonly renew: string;
   /** space, lock, holder */
   readonly release: string;
-  /** how many microseconds ago, limit */
+  /** how many microseconds ago, the same again, limit */
   readonly prune: string;
 }
 

@@ -143,7 +143,8 @@ export function sqlStore(client: SqlClient, dialect: SqlDialect): SqlStore {
 
     async prune(before, limit, call) {
       const removed = await inOneStep(call, (each) => dialect.prune(each, bucketOf(before), before, limit));
-      await run(locks.prune, [LOCK_KEPT_MS * US_PER_MS, limit], call);
+      const kept = LOCK_KEPT_MS * US_PER_MS;
+      await run(locks.prune, [kept, kept, limit], call);
       return removed;
     },
 

@@ -1,4 +1,9 @@
-/** Locks in a SQLite file, by the time of the call. */
+/**
+ * Locks in a SQLite file, by the time of the call.
+ *
+ * The row of a lock that is free stays for a while: should the clock be set back, the next fence is greater all the same.
+ * `expires_at` is when the lease ends; of a lock that was released it is less than 0, and says when that was.
+ */
 import type { Locking } from "../../core/store.ts";
 import { inTransaction, type SqliteClient } from "./sqlite-client.ts";
 import type { Prepared } from "./sqlite-tables.ts";
@@ -43,7 +48,6 @@ export function sqliteLocks(client: SqliteClient, sql: Prepared): Locking {
 
     renewLock: ({ space, lock }, holder, lease, { now }) => moveEnd(space, lock, holder, now, now + lease),
 
-    // The row stays for a while: should the clock be set back, the next fence is greater all the same.
-    releaseLock: ({ space, lock }, holder, { now }) => moveEnd(space, lock, holder, now, now),
+    releaseLock: ({ space, lock }, holder, { now }) => moveEnd(space, lock, holder, now, -now),
   };
 }

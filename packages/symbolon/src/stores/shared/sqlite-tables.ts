@@ -122,7 +122,7 @@ function prepareAll(client: SqliteClient, { sessions, locks }: SqliteTables): Pr
     prune: `DELETE FROM ${sessions} WHERE ${some("bucket <= ? AND deadline <= ? ORDER BY bucket, deadline")}`,
     findLock: `SELECT holder, fence, expires_at FROM ${locks} WHERE space = ? AND lock = ?`,
     putLock: `INSERT OR REPLACE INTO ${locks} (space, lock, holder, fence, expires_at) VALUES (?, ?, ?, ?, ?)`,
-    pruneLocks: `DELETE FROM ${locks} WHERE expires_at < ?`,
+    pruneLocks: `DELETE FROM ${locks} WHERE expires_at > -? AND expires_at < ?`,
   };
   const prepared = Object.entries(texts).map(([name, text]) => [name, client.prepare(text)]);
   return Object.fromEntries(prepared) as Prepared;
