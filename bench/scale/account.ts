@@ -36,7 +36,7 @@ interface Ledger {
   readonly endedAll: EndedAll[];
 }
 
-const AT_ONCE = 32;
+const AT_ONCE = 16;
 const PAGE = 1000;
 const MOST_FAULTS = 100;
 

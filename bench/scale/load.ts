@@ -51,7 +51,7 @@ export interface Preload {
 const CROWD = { users: 40, limit: 5 } as const;
 const TENANTS = 8;
 const LANES = 8;
-const PRELOAD_LANES = 64;
+const PRELOAD_LANES = 16;
 const MOST_FAULTS = 100;
 const MOST_READS = 20_000;
 
