@@ -23,7 +23,7 @@ import { decodeEntry, encodeEntry, newWriteId, ofMember, plain } from "./shared/
 import { checkPrefix, type RedisKeys, redisKeys } from "./shared/redis-keys.ts";
 import { redisLocks } from "./shared/redis-locks.ts";
 import { redisMessages } from "./shared/redis-messages.ts";
-import { EVERY_BUCKET, redisPages } from "./shared/redis-pages.ts";
+import { EVERY_BUCKET, type RedisPages, redisPages } from "./shared/redis-pages.ts";
 import { pruneBuckets } from "./shared/redis-pruning.ts";
 import { APPLY, COUNT, CREATE, END, END_OWNER, UPDATE } from "./shared/redis-scripts.ts";
 import { warnings } from "./shared/warnings.ts";
@@ -88,16 +88,17 @@ export function redisStore(client: RedisClient, options: RedisStoreOptions = {})
   const keys = redisKeys(prefix);
   const warned = warnings();
   const calls = redisCalls(link, redisChecks(link, keys, allowEviction, warned), wait, warned);
+  const pages = redisPages(calls, keys);
   const channel = invalidations ? keys.channel : "";
   const store: RedisStore = {
     ...recordMethods(calls, keys, channel),
-    ...ownerMethods(calls, keys, channel),
-    ...tenantMethods(calls, keys, channel),
+    ...ownerMethods(calls, keys, pages, channel),
+    ...tenantMethods(calls, keys, pages, channel),
     ...redisAdmission(calls, keys, channel),
     ...redisLocks(calls, keys, channel),
-    scan: redisPages(calls, keys).scan,
+    scan: (page, call) => pages.scan(page, call),
     prune: (before, limit, call) => (limit > 0 ? pruneBuckets(calls, keys, before, limit, call) : 0),
-    onWarning: warned.add,
+    onWarning: (listener) => warned.add(listener),
   };
   return invalidations ? { ...store, ...redisMessages(link, channel) } : store;
 }
@@ -146,8 +147,7 @@ function recordMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Sto
   };
 }
 
-function ownerMethods(calls: RedisCalls, keys: RedisKeys, channel: string): OwnerIndex {
-  const pages = redisPages(calls, keys);
+function ownerMethods(calls: RedisCalls, keys: RedisKeys, pages: RedisPages, channel: string): OwnerIndex {
   return {
     listByOwner: ({ space, route, owner }, page, call) =>
       pages.list([keys.bucketOf(route)], ownerPrefix(space, owner), page, call),
@@ -174,9 +174,7 @@ function ownerMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Owne
   };
 }
 
-function tenantMethods(calls: RedisCalls, keys: RedisKeys, channel: string): TenantIndex {
-  const pages = redisPages(calls, keys);
-
+function tenantMethods(calls: RedisCalls, keys: RedisKeys, pages: RedisPages, channel: string): TenantIndex {
   async function countAll(key: TenantKey, counted: "records" | "owners", call: StoreCall): Promise<number> {
     const words = [`${call.now}`, "", "", tenantPrefix("t", key), counted === "owners" ? counted : ""];
     const counts = await Promise.all(

@@ -7,33 +7,33 @@ import { adminOf, call, newChange, newRecord, openOn, ownServer } from "./redis-
 const CLIENTS = ["ioredis", "iovalkey", "node-redis"] as const;
 const RULES: AdmissionRules = { perOwner: 3, total: null, onLimit: "evict-oldest", replacing: null };
 
-needsServer("redis", () => {
-  /** A store whose first request is over, and what its server did for one piece of work: commands, and how often. */
-  async function counted() {
-    const server = await ownServer();
-    const { store } = await openOn(server.url, "ioredis", { invalidations: false });
-    const watcher = adminOf(server);
-    const record = newRecord({ data: Buffer.from("data") });
-    // Each script is known to the server from its first run on.
-    const first = newRecord();
-    await store.create(first, call());
-    await store.update(first, 1, newChange(), call());
-    await store.admit(newRecord(), { ...RULES, replacing: first.lookup }, call());
-    await store.delete(first, { reason: "logout", at: Date.now() }, call());
-    await store.countByOwner(first, call());
-    return {
-      store,
-      record,
-      async commandsOf(work: () => unknown): Promise<Record<string, number>> {
-        await watcher.config("RESETSTAT");
-        await work();
-        const lines = (await watcher.info("commandstats")).matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm);
-        const counts = [...lines].map(([, name = "", calls]) => [name, Number(calls)] as const);
-        return Object.fromEntries(counts.filter(([name]) => !["config|resetstat", "info"].includes(name)));
-      },
-    };
-  }
+/** A store whose first request is over, and what its server did for one piece of work: commands, and how often. */
+async function counted() {
+  const server = await ownServer();
+  const { store } = await openOn(server.url, "ioredis", { invalidations: false });
+  const watcher = adminOf(server);
+  const record = newRecord({ data: Buffer.from("data") });
+  // Each script is known to the server from its first run on.
+  const first = newRecord();
+  await store.create(first, call());
+  await store.update(first, 1, newChange(), call());
+  await store.admit(newRecord(), { ...RULES, replacing: first.lookup }, call());
+  await store.delete(first, { reason: "logout", at: Date.now() }, call());
+  await store.countByOwner(first, call());
+  return {
+    store,
+    record,
+    commandsOf: async (work: () => unknown): Promise<Record<string, number>> => {
+      await watcher.config("RESETSTAT");
+      await work();
+      const lines = (await watcher.info("commandstats")).matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm);
+      const counts = [...lines].map(([, name = "", calls]) => [name, Number(calls)] as const);
+      return Object.fromEntries(counts.filter(([name]) => !["config|resetstat", "info"].includes(name)));
+    },
+  };
+}
 
+needsServer("redis", () => {
   test("a read is one GET and nothing else, of a record, of its end and of nothing", async () => {
     const { store, record, commandsOf } = await counted();
     await store.create(record, call());

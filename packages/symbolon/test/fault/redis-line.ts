@@ -25,9 +25,9 @@ export async function lineTo(first: number): Promise<Line> {
     near.on("data", (bytes) => void (blocked || far.write(bytes)));
     far.on("data", (bytes) => {
       if (blocked) return;
-      if (!losing) return void near.write(bytes);
+      if (losing) near.destroy();
+      else near.write(bytes);
       losing = false;
-      near.destroy();
     });
     near.on("close", () => far.destroy());
     far.on("close", () => near.destroy());

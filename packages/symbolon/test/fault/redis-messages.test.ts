@@ -21,12 +21,12 @@ function ear(): InvalidationListener & { readonly heard: string[] } {
   };
 }
 
-needsServer("redis", () => {
-  const connections = async (admin: Redis): Promise<number> =>
-    String(await admin.call("CLIENT", "LIST"))
-      .trim()
-      .split("\n").length;
+async function connections(admin: Redis): Promise<number> {
+  const list = String(await admin.call("CLIENT", "LIST"));
+  return list.trim().split("\n").length;
+}
 
+needsServer("redis", () => {
   describe.each(CLIENTS)("redisStore over %s", (client) => {
     test("tells that the connection broke, and that it is mended, and then of writes again", async () => {
       const server = await ownServer();
@@ -94,7 +94,7 @@ needsServer("redis", () => {
     return {
       ears,
       channels: opened.map(({ where }) => `${where.options.prefix}messages`),
-      async allHearAgain(): Promise<void> {
+      allHearAgain: async (): Promise<void> => {
         for (const [index, { store }] of opened.entries()) {
           const record = newRecord();
           let version = 1;

@@ -122,9 +122,9 @@ needsServer("redis", () => {
       const server = await ownServer();
       const { store } = await openOn(server.url, client);
       const other = adminOf(server);
-      let isOver = false;
+      const over = new AbortController();
       const flushing = (async () => {
-        while (!isOver) await other.script("FLUSH");
+        while (!over.signal.aborted) await other.script("FLUSH");
       })();
       for (let round = 0; round < 100; round++) {
         const record = newRecord();
@@ -132,7 +132,7 @@ needsServer("redis", () => {
         expect(await store.update(record, 1, newChange(), call())).toBe("updated");
         expect(await store.delete(record, LOGOUT, call())).toBe(true);
       }
-      isOver = true;
+      over.abort();
       await flushing;
     });
 

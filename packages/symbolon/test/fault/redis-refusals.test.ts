@@ -33,15 +33,15 @@ test.each<[what: string, client: unknown]>([
   expect(() => redisStore(client as RedisClient)).toThrow(OptionsError);
 });
 
+function warningsOf(store: Warning): StoreWarning[] {
+  const heard: StoreWarning[] = [];
+  store.onWarning((warning) => void heard.push(warning));
+  return heard;
+}
+
+const read = (store: Store): unknown => store.read(newRecord(), call());
+
 needsServer("redis", () => {
-  function warningsOf(store: Warning): StoreWarning[] {
-    const heard: StoreWarning[] = [];
-    store.onWarning((warning) => void heard.push(warning));
-    return heard;
-  }
-
-  const read = (store: Store): unknown => store.read(newRecord(), call());
-
   test("refuses a server that drops keys when it is full, with advice, and warns", async () => {
     const { url } = await ownServer({ maxmemory: "100mb", "maxmemory-policy": "allkeys-lru" });
     const { store } = await openOn(url);

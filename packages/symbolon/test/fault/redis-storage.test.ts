@@ -14,17 +14,27 @@ function another(of: StoredRecord & OwnerKey) {
   return newRecord({ ...of, lookup: newRecord().lookup });
 }
 
+async function opened() {
+  const server = await ownServer();
+  const { store, where } = await openOn(server.url);
+  return { store, where, admin: adminOf(server), prefix: where.options.prefix ?? "" };
+}
+
+const bucketOf = ({ route }: StoredRecord): string => `{${route % 128}}`;
+
+const sizes = async (admin: Redis, prefix: string, record: StoredRecord): Promise<number[]> =>
+  Promise.all(["expiry", "index"].map((name) => admin.zcard(`${prefix}${bucketOf(record)}:${name}`)));
+
+const near = (life: number, wanted: number): boolean => Math.abs(life - wanted) < 60_000;
+
+const inSpace = (count: number): (StoredRecord & OwnerKey)[] =>
+  Array.from({ length: count }, () => newRecord({ space: "space" }));
+
+function createdOf(admissions: readonly Admission[]): number {
+  return admissions.filter(({ status }) => status === "created").length;
+}
+
 needsServer("redis", (shared) => {
-  async function opened() {
-    const server = await ownServer();
-    const { store, where } = await openOn(server.url);
-    return { store, where, admin: adminOf(server), prefix: where.options.prefix ?? "" };
-  }
-
-  const bucketOf = ({ route }: StoredRecord): string => `{${route % 128}}`;
-  const sizes = async (admin: Redis, prefix: string, record: StoredRecord): Promise<number[]> =>
-    Promise.all(["expiry", "index"].map((name) => admin.zcard(`${prefix}${bucketOf(record)}:${name}`)));
-
   test("every key begins with the prefix, and those of one user share a slot and nothing else does", async () => {
     const { store, admin, prefix } = await opened();
     const record = newRecord({ tenant: "tenant" });
@@ -60,7 +70,6 @@ needsServer("redis", (shared) => {
     const { store, admin, prefix } = await opened();
     const lives = async (record: StoredRecord): Promise<number> =>
       admin.pttl(`${prefix}${bucketOf(record)}:r:${record.space}:${record.lookup}`);
-    const near = (life: number, wanted: number): boolean => Math.abs(life - wanted) < 60_000;
     const record = newRecord();
     await store.create(record, call());
     expect(near(await lives(record), 2 * HOUR)).toBe(true);
@@ -131,18 +140,11 @@ needsServer("redis", (shared) => {
   });
 
   describe("under a limit of all users", () => {
-    const inSpace = (count: number): (StoredRecord & OwnerKey)[] =>
-      Array.from({ length: count }, () => newRecord({ space: "space" }));
-
-    function createdOf(admissions: readonly Admission[]): number {
-      return admissions.filter(({ status }) => status === "created").length;
-    }
-
     test("fifty at once on two handles get exactly the three places", async () => {
       const { store, where, admin, prefix } = await opened();
       const { store: other } = await reopen(where);
       const answers = await Promise.all(
-        inSpace(50).map((record, index) => [store, other][index % 2]!.admit(record, TOTAL_3, call())),
+        inSpace(50).map(async (record, index) => (index % 2 === 0 ? store : other).admit(record, TOTAL_3, call())),
       );
       expect(createdOf(answers)).toBe(3);
       expect(await store.countByTenant({ space: "space", tenant: null }, call())).toBe(3);

@@ -56,16 +56,6 @@ export function redisCalls(
     }
   }
 
-  /** Servers forget scripts when they start, so the text goes with the second try. */
-  async function withText<T>(script: RedisScript, words: readonly Word[], send: (command: Command) => Promise<T>) {
-    try {
-      return await send(["EVALSHA", script.sha, ...words]);
-    } catch (error) {
-      if (!messageOf(error).startsWith("NOSCRIPT")) throw error;
-      return send(["EVAL", script.text, ...words]);
-    }
-  }
-
   function runWith<T>(
     script: RedisScript,
     keys: readonly string[],
@@ -118,6 +108,20 @@ const REPLICATION_LATE = {
   code: "replication-late",
   message: "Sessions ended, but fewer replicas than asked for have heard of it: a failover now could revive them.",
 };
+
+/** Servers forget scripts when they start, so the text goes with the second try. */
+async function withText<T>(
+  script: RedisScript,
+  words: readonly Word[],
+  send: (command: Command) => Promise<T>,
+): Promise<T> {
+  try {
+    return await send(["EVALSHA", script.sha, ...words]);
+  } catch (error) {
+    if (!messageOf(error).startsWith("NOSCRIPT")) throw error;
+    return send(["EVAL", script.text, ...words]);
+  }
+}
 
 async function pause(round: number, signal: AbortSignal, error: unknown): Promise<void> {
   try {

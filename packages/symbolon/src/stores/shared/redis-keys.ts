@@ -30,10 +30,13 @@ export interface RedisKeys {
   readonly channel: string;
 }
 
+function bucketOf(route: number): number {
+  return route % BUCKETS;
+}
+
 /** Makes the keys under a prefix. */
 export function redisKeys(prefix: string): RedisKeys {
   const inBucket = (bucket: number, name: string): string => `${prefix}{${bucket}}:${name}`;
-  const bucketOf = (route: number): number => route % BUCKETS;
   return {
     bucketOf,
     record: ({ space, route, lookup }) => inBucket(bucketOf(route), `r:${plain(space)}:${plain(lookup)}`),

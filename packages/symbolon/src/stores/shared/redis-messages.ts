@@ -98,8 +98,12 @@ export function redisMessages(link: RedisLink, channel: string): RedisMessages {
     void reconnect();
   }
 
+  function isWanted(): boolean {
+    return open === null && told.count > 0 && !isClosed;
+  }
+
   async function reconnect(): Promise<void> {
-    for (let pause = 50; open === null && told.count > 0 && !isClosed; pause = Math.min(pause * 2, MOST_PAUSE_MS)) {
+    for (let pause = 50; isWanted(); pause = Math.min(pause * 2, MOST_PAUSE_MS)) {
       try {
         await connected();
       } catch {
@@ -140,15 +144,15 @@ export function redisMessages(link: RedisLink, channel: string): RedisMessages {
 
 /** Waits for the work, but not when nobody waits for it any more. */
 async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  let stop = (): void => undefined;
+  const over = new AbortController();
   const aborted = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(new StoreUnavailableError("The caller no longer waits."));
-    signal.addEventListener("abort", stop, { once: true });
+    const stop = (): void => reject(new StoreUnavailableError("The caller no longer waits."));
+    signal.addEventListener("abort", stop, { once: true, signal: over.signal });
     if (signal.aborted) stop();
   });
   try {
     await Promise.race([work, aborted]);
   } finally {
-    signal.removeEventListener("abort", stop);
+    over.abort();
   }
 }

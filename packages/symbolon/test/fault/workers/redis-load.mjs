@@ -21,10 +21,10 @@ const { store } = await open(where);
 /** Keys of records, in the order in which they were begun; `createdAt` and `endedAt` once that was acknowledged. */
 const records = [];
 const wrong = [];
-let isOver = false;
+const over = new AbortController();
 let toCreate = 0;
 lines.on("line", (order) => {
-  if (JSON.parse(order) === "stop") isOver = true;
+  if (JSON.parse(order) === "stop") over.abort();
   else toCreate = 12;
 });
 const work = Array.from({ length: LOOPS }, loop);
@@ -35,7 +35,7 @@ await new Promise((resolve) => process.stdout.write(`${JSON.stringify({ records,
 process.exit(0);
 
 async function loop() {
-  while (!isOver) {
+  while (!over.signal.aborted) {
     const owner = digest(16);
     const key = { space, route: randomInt(2 ** 24), lookup: digest(32), owner };
     const record = {
