@@ -25,6 +25,7 @@ interface Played {
   readonly refused: readonly Refused[];
   /** How many sessions lived at most, whenever somebody looked. */
   readonly mostSeen: number;
+  /** Whether the processes met, and were seen doing so. */
   readonly hasMet: boolean;
 }
 
@@ -39,14 +40,13 @@ async function logIn({ store, play }: RaceStage, limits: Limits): Promise<Played
   const orders = { game: "logIn", key, namespace, userId: USER, limits, times: TIMES };
   const playing = play<(LoggedIn | Refused)[]>([orders, orders]);
   const { done, seen } = await observe(() => sessions.count({ userId: USER }), playing);
-  expect(seen.length).toBeGreaterThan(1);
   const answers = done.answers.flat();
   return {
     sessions,
     logins: answers.filter((answer) => "token" in answer),
     refused: answers.filter((answer) => "code" in answer),
     mostSeen: Math.max(...seen),
-    hasMet: done.hasMet,
+    hasMet: done.hasMet && seen.length > 1,
   };
 }
 

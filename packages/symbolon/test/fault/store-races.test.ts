@@ -70,6 +70,7 @@ interface Said {
 interface Played {
   readonly said: readonly Said[];
   readonly mostSeen: number;
+  /** Whether the processes met, and were seen doing so. */
   readonly hasMet: boolean;
 }
 
@@ -88,8 +89,7 @@ async function playAdmissions(
   const { done, seen } = await observe(count, playing);
   const total = rules.total !== null;
   const most = seen.map((counts) => (total ? sum(counts) : Math.max(...counts)));
-  expect(most.length).toBeGreaterThan(1);
-  return { said: done.answers.flat(), mostSeen: Math.max(...most), hasMet: done.hasMet };
+  return { said: done.answers.flat(), mostSeen: Math.max(...most), hasMet: done.hasMet && seen.length > 1 };
 }
 
 /** Insists on the limit for one user: who was let in, who was not, and who gave way. */
