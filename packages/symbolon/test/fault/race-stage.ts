@@ -29,7 +29,7 @@ export interface RaceStage {
   end(): Promise<void>;
 }
 
-const ROUNDS = 8;
+const ROUNDS = 50;
 const HOUR = 3_600_000;
 
 /** Stages a race on an empty storage. */
