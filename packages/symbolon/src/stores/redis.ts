@@ -208,7 +208,10 @@ function tenantMethods(calls: RedisCalls, keys: RedisKeys, pages: RedisPages, ch
       const todo = [...EVERY_BUCKET];
       const work = async (): Promise<void> => {
         for (let bucket = todo.shift(); bucket !== undefined; bucket = todo.shift()) {
-          for (const list of LISTS) ended += await endList(bucket, tenantPrefix(list, key), ending, call);
+          for (const list of LISTS) {
+            const count = await endList(bucket, tenantPrefix(list, key), ending, call);
+            ended += count;
+          }
         }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));

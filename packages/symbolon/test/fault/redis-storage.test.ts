@@ -139,6 +139,18 @@ needsServer("redis", (shared) => {
     expect(await admin.keys("*")).toEqual([`${prefix}layout`]);
   });
 
+  test("counts what it ends for a tenant, however many there are in however many buckets", async () => {
+    const { store } = await opened();
+    const records = Array.from({ length: 1500 }, (_, index) => newRecord({ space: "space", route: index * 3 }));
+    const crowded = Array.from({ length: 500 }, () => newRecord({ space: "space", route: 7 }));
+    await Promise.all([...records, ...crowded].map(async (record) => store.create(record, call())));
+    expect(await store.countByTenant({ space: "space", tenant: null }, call())).toBe(2000);
+    expect(await store.countOwners({ space: "space", tenant: null }, call())).toBe(2000);
+    expect(await store.deleteByTenant({ space: "space", tenant: null }, LOGOUT, call())).toBe(2000);
+    expect(await store.countByTenant({ space: "space", tenant: null }, call())).toBe(0);
+    expect(await store.read(crowded[499]!, call())).toMatchObject({ reason: "logout" });
+  });
+
   describe("under a limit of all users", () => {
     test("fifty at once on two handles get exactly the three places", async () => {
       const { store, where, admin, prefix } = await opened();
