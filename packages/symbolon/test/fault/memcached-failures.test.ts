@@ -1,4 +1,5 @@
 /** Memcached that is killed, stands still, is full or refuses; connections that break; and clients that keep quiet about it. */
+import { setTimeout as delay } from "node:timers/promises";
 import Memcached from "memcached";
 import { isTombstone, NotSupportedError, OptionsError, StoreUnavailableError } from "symbolon";
 import { createSessionManager, generateKey } from "symbolon";
@@ -17,6 +18,8 @@ async function untilServed(store: MemcachedStore): Promise<void> {
       return;
     } catch (error) {
       expect(error).toBeInstanceOf(StoreUnavailableError);
+      // A client that knows the server as dead answers at once.
+      await delay(10);
     }
   }
 }
@@ -131,7 +134,7 @@ needsServer("memcached", () => {
   });
 
   describe("an error of the server, which the client answers by `false`", () => {
-    test.each(["SERVER_ERROR out of memory storing object\r\n", "SERVER_ERROR busy\r\n", "ERROR\r\n", "nonsense\r\n"])(
+    test.each(["SERVER_ERROR out of memory storing object\r\n", "SERVER_ERROR busy\r\n", "ERROR\r\n"])(
       "is no answer: %j",
       async (reply) => {
         const way = await openWay(server.port);
@@ -142,13 +145,10 @@ needsServer("memcached", () => {
         await expectFailure(store, 1000);
         // The answers to `gets` are true, those to `cas` are not.
         way.disturb = (answer) => (answer.startsWith("VALUE") ? answer : reply);
-        for (let round = 0; round < 2; round++) {
-          const update = async () => store.update(record, 1, newChange(), callFor(1000));
-          await expect(update).rejects.toThrow(StoreUnavailableError);
-        }
+        const update = async () => store.update(record, 1, newChange(), callFor(1000));
+        await expect(update).rejects.toThrow(StoreUnavailableError);
         way.disturb = null;
         await untilServed(store);
-        // What the server did was done: the way changed its answers only.
         expect(await store.read(record, callNow())).not.toBe(null);
       },
     );
@@ -226,9 +226,11 @@ needsServer("memcached", () => {
   });
 });
 
+function clientWith(options: Memcached.options & { failOverServers?: string[] }): Memcached {
+  return new Memcached("127.0.0.1:1", options);
+}
+
 test("A client that would let another server answer is refused, and so is a prefix that is none", () => {
-  const clientWith = (options: Memcached.options & { failOverServers?: string[] }): Memcached =>
-    new Memcached("127.0.0.1:1", options);
   for (const options of [{ remove: true }, { redundancy: 1 }, { failOverServers: ["127.0.0.1:2"] }]) {
     expect(() => memcachedStore(clientWith(options))).toThrow(OptionsError);
   }

@@ -1,7 +1,6 @@
-import type { MemcachedStore } from "symbolon/stores/memcached";
 import type { Target } from "../support/targets.ts";
 
-declare const target: Target<MemcachedStore>;
+declare const target: Target;
 export const variants: typeof target.variants;
 export const prepare: typeof target.prepare;
 export const open: typeof target.open;

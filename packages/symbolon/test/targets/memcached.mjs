@@ -7,9 +7,15 @@ export const variants = [{ name: "memcachedStore over memcached", server: "memca
 
 /** As docs/stores/memcached.md says: who finds no free connection asks again soon, as who finds no server does, for ever. */
 export const settings = {
-  ...{ timeout: 1000, idle: 60_000 },
-  ...{ retries: 6, minTimeout: 10, factor: 2, maxTimeout: 500 },
-  ...{ retry: 100, failures: 1e9, failuresTimeout: 1000 },
+  timeout: 1000,
+  idle: 60_000,
+  retries: 6,
+  minTimeout: 10,
+  factor: 2,
+  maxTimeout: 500,
+  retry: 100,
+  failures: 1e9,
+  failuresTimeout: 1000,
 };
 
 export function prepare(_variant, url) {

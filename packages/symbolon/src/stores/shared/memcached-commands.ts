@@ -31,24 +31,6 @@ export interface MemcachedCommands {
 
 /** Speaks through a client. */
 export function memcachedCommands(client: MemcachedClient): MemcachedCommands {
-  /** The client forgets commands whose connection breaks: then nothing but the signal ends the wait. */
-  async function send<T>(signal: AbortSignal, command: (callback: Callback<T>) => unknown): Promise<T> {
-    if (signal.aborted) throw stopped(signal);
-    let stop = ignore;
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        stop = () => reject(stopped(signal));
-        signal.addEventListener("abort", stop);
-        command((error, answer) => {
-          if (!error) resolve(answer);
-          else reject(new StoreUnavailableError("The memcached client failed; see the cause.", { cause: error }));
-        });
-      });
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
-  }
-
   return {
     async get(key, signal) {
       const answer = await send<unknown>(signal, (callback) => client.get(key, callback));
@@ -78,6 +60,24 @@ export function memcachedCommands(client: MemcachedClient): MemcachedCommands {
     cas: (key, value, cas, lifetime, signal) =>
       send<boolean>(signal, (callback) => client.cas(key, value, cas, lifetime, callback)),
   };
+}
+
+/** Waits for one answer. The client forgets commands whose connection breaks: then only the signal ends the wait. */
+async function send<T>(signal: AbortSignal, command: (callback: Callback<T>) => unknown): Promise<T> {
+  if (signal.aborted) throw stopped(signal);
+  let stop = ignore;
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      stop = () => reject(stopped(signal));
+      signal.addEventListener("abort", stop);
+      command((error, answer) => {
+        if (!error) resolve(answer);
+        else reject(new StoreUnavailableError("The memcached client failed; see the cause.", { cause: error }));
+      });
+    });
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }
 
 /** An error of the server reaches the caller of the client as `false`, and no error: it must not pass for absence. */
