@@ -12,6 +12,7 @@ import { Redis } from "ioredis";
 import mysql from "mysql2/promise";
 import { Client } from "pg";
 import {
+  parseGroupUrl,
   startMariadb,
   startMemcached,
   startPostgres,
@@ -91,6 +92,10 @@ async function mariadbClient(url: string): Promise<mysql.Connection> {
   client.on("error", () => {});
   onTestFinished(() => client.destroy());
   return client;
+}
+
+function portsIn(url: string): number[] {
+  return parseGroupUrl(url).hosts.map(({ port }) => port);
 }
 
 /** Whether a promise is still open after a while in which it would otherwise have been settled. */
@@ -242,6 +247,8 @@ needsServer("mariadb", () => {
 needsServer("sentinel", () => {
   it("sentinel: names another master once the first one is gone", async () => {
     const group = await startRedisSentinel();
+    expect(portsIn(group.url)).toEqual(group.sentinels.map(({ port }) => port));
+    expect(parseGroupUrl(group.url).name).toBe(group.masterName);
     const first = await group.master();
     const keyed = await redisClient(first.url).set("key", "value");
     expect(keyed).toBe("OK");
@@ -260,6 +267,7 @@ needsServer("sentinel", () => {
 needsServer("cluster", () => {
   it("cluster: has three masters, and again once one of them is gone", async () => {
     const cluster = await startRedisCluster();
+    expect(portsIn(cluster.url)).toEqual(cluster.nodes.map(({ port }) => port));
     const [first, ...others] = await cluster.masters();
     expect(others).toHaveLength(2);
     await first?.kill();
@@ -268,6 +276,9 @@ needsServer("cluster", () => {
       expect(masters).toHaveLength(3);
       expect(masters).not.toContain(first);
     }, PATIENCE);
+    // Back again, it takes itself for a master until it hears of the new one.
+    await first?.restart();
+    expect(await cluster.masters()).not.toContain(first);
     await cluster.stop();
     await expectNothingLeft();
   });
