@@ -5,8 +5,8 @@ import { memcachedStore } from "symbolon/stores/memcached";
 
 const { host } = new URL(process.env["SYMBOLON_MEMCACHED_URL"] ?? "memcached://127.0.0.1:11211");
 // By default the client would give a server that failed up for hours: this asks again after 100 ms, for ever.
-const patience = { retry: 100, failures: 1e9, failuresTimeout: 1000 };
-const client = new Memcached(host, { ...patience, timeout: 1000, retries: 6, minTimeout: 10, factor: 2 });
+const patience = { retry: 100, failures: 1e9, failuresTimeout: 1000, retries: 6, minTimeout: 10, factor: 2 };
+const client = new Memcached(host, patience);
 const sessions = createSessionManager<{ n: number }>({ store: memcachedStore(client), keys: [generateKey()] });
 
 const { token } = await sessions.create({ userId: "ada", data: { n: 1 } });

@@ -64,8 +64,9 @@ const NEW = "new.";
 const PLAN = "plan";
 const TOKEN = /^(?:free|broken|held\..*)$/;
 
-/** A try costs 20 us, a look at the holder five times that. */
+/** A try costs 20 us, a look at the holder some five times that. */
 const TRIES_PER_LOOK = 8;
+/** So that a lock that was left is found within some 20 ms, and nobody waits much longer than the work takes. */
 const LONGEST_PAUSE_MS = 5;
 /** A token is never away, but a folder that is read while it is renamed may not show it. */
 const LOOKS_IN_VAIN = 50;
@@ -106,7 +107,7 @@ export function fileLocks(root: string, holder: FileHolder, sync: boolean): File
     return makeFolder(root, path);
   }
 
-  /** Takes the token, and brings what was left behind to its end; answers the folder. */
+  /** Waits for the token and takes it; answers the folder. */
   async function take(name: string, signal: AbortSignal): Promise<string> {
     const folder = await lockFolder(name);
     const mine = HELD + (await holder.id());
@@ -118,17 +119,17 @@ export function fileLocks(root: string, holder: FileHolder, sync: boolean): File
         const token = await tokenIn(folder);
         looks = token === undefined ? looks + 1 : 0;
         if (looks > LOOKS_IN_VAIN) throw new TypeError(`Stop all servers and remove ${folder}: its token is gone.`);
-        if (
-          token !== undefined &&
-          (await isLeft(token, mine)) &&
-          (await moveFile(join(folder, token), join(folder, mine)))
-        ) {
-          await finishLeft(folder, mine);
-          return folder;
-        }
+        if (token !== undefined && (await takeLeft(folder, token, mine))) return folder;
       }
       await delay(Math.random() * Math.min(tries, LONGEST_PAUSE_MS));
     }
+  }
+
+  /** Takes the token of somebody who is dead, unless another does so first, and does what was left to do. */
+  async function takeLeft(folder: string, token: string, mine: string): Promise<boolean> {
+    if (!(await isLeft(token, mine)) || !(await moveFile(join(folder, token), join(folder, mine)))) return false;
+    await finishLeft(folder, mine);
+    return true;
   }
 
   /** Whether nobody holds the lock in spite of its token. Its own calls take turns, so none of them does. */
@@ -148,8 +149,8 @@ export function fileLocks(root: string, holder: FileHolder, sync: boolean): File
     }
   }
 
-  /** Steps that were done before are left out; answers how many were done, by telling each. */
-  async function carryOut(steps: readonly Step[], folder: string, done: () => void = () => {}): Promise<void> {
+  /** Leaves out steps that were done before; `done` is told of each one. */
+  async function carryOut(steps: readonly Step[], folder: string, done: () => void = ignore): Promise<void> {
     for (const { from, path } of steps) {
       const target = join(root, path);
       if (from === null) await removeFile(target);

@@ -45,24 +45,26 @@ export interface FileRecords {
   prune(markers: readonly Marker[], before: number): Promise<number>;
 }
 
+/** What a file holds: null when it is torn, or a copy of another, and `missing` when it is not there. */
+type Found = FiledEntry | null | "missing";
+
 /** So many times a bucket may be removed while something is to be filed in it. */
 const FILING_ROUNDS = 10;
 
 /** Files under a root; `torn` is told of each file that is not what was written. */
 export function fileRecords(root: string, torn: () => void): FileRecords {
-  /** What a file holds: null when it is torn, or a copy of another, and `missing` when it is not there. */
-  async function look({ folder, file }: RecordPlace): Promise<FiledEntry | null | "missing"> {
-    const path = await findFolder(root, `records/${folder}`);
-    const bytes = path === null ? null : await readWhole(join(path, file));
-    if (bytes === null) return "missing";
-    const found = decodeEntry(bytes);
-    return found !== null && isAt(found.entry, folder, file) ? found : null;
+  async function look(place: RecordPlace): Promise<Found> {
+    const path = await findFolder(root, `records/${place.folder}`);
+    return path === null ? "missing" : lookIn(path, place);
+  }
+
+  function entryOf(found: Found): FiledEntry | null {
+    if (found === null) torn();
+    return found === "missing" ? null : found;
   }
 
   async function at(place: RecordPlace): Promise<FiledEntry | null> {
-    const found = await look(place);
-    if (found === null) torn();
-    return found === "missing" ? null : found;
+    return entryOf(await look(place));
   }
 
   async function names(folder: string): Promise<string[]> {
@@ -70,8 +72,10 @@ export function fileRecords(root: string, torn: () => void): FileRecords {
   }
 
   async function entries(folder: string, files: readonly string[]): Promise<FiledEntry[]> {
-    const found = await Promise.all(files.map((file) => at({ folder, file })));
-    return found.filter((one) => one !== null);
+    const path = await findFolder(root, `records/${folder}`);
+    if (path === null) return [];
+    const found = await Promise.all(files.map((file) => lookIn(path, { folder, file })));
+    return found.map(entryOf).filter((one) => one !== null);
   }
 
   async function folders(space: string | null): Promise<string[]> {
@@ -169,6 +173,13 @@ function filingOf(before: FiledEntry | null, after: Entry): number {
   const due = Math.floor(after.deadline);
   const stays = before && before.filedAt <= due && expiryBucketOf(before.filedAt) === expiryBucketOf(due);
   return stays ? before.filedAt : due;
+}
+
+async function lookIn(path: string, { folder, file }: RecordPlace): Promise<Found> {
+  const bytes = await readWhole(join(path, file));
+  if (bytes === null) return "missing";
+  const found = decodeEntry(bytes);
+  return found !== null && isAt(found.entry, folder, file) ? found : null;
 }
 
 /** Whether an entry is where it belongs, and not a copy of another. */
