@@ -49,8 +49,12 @@ export class Crew {
   /** Lets all work for as long as the work here takes; answers what each of them did. */
   async runDuring(work: () => Promise<unknown>, pace: Pace = {}): Promise<LoadResult[]> {
     const running = this.#all<RunAnswer>(() => ({ order: "run", pace }));
-    await Promise.race([work(), running]);
-    for (const member of this.#members) member.tell({ order: "stop" });
+    try {
+      // Who of them fails is not waited for.
+      await Promise.race([work(), running]);
+    } finally {
+      for (const member of this.#members) member.tell({ order: "stop" });
+    }
     return running;
   }
 

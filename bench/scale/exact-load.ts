@@ -3,10 +3,11 @@ import { generateKey, type Store } from "symbolon";
 import { type Account, Accountant } from "./account.ts";
 import { Crew } from "./crew.ts";
 import { Journal } from "./journal.ts";
-import { beginCounters, type Counter, type LoadResult, readCounter } from "./load.ts";
+import { beginCounters, type Counter, readCounter } from "./load.ts";
 import type { Where } from "./target.ts";
 
-const PROCESSES = 4;
+/** How many processes there are. */
+export const PROCESSES = 4;
 const COUNTERS = 40;
 
 /** A crew on one storage, and the sessions it shares. */
@@ -15,7 +16,7 @@ export interface ExactLoad {
   /** The key of all managers. */
   readonly key: string;
   /** The account, once nobody writes any more; its faults include those that the processes saw. */
-  close(results: readonly LoadResult[]): Promise<Account>;
+  close(): Promise<Account>;
 }
 
 /** Starts the processes; `store` is a handle of this process on the same storage. */
@@ -27,15 +28,14 @@ export async function startExactLoad(kind: string, where: Where, store: Store): 
   return {
     crew,
     key,
-    async close(results) {
+    async close() {
       const accountant = new Accountant();
       for (const entry of journal.entries()) accountant.add(entry);
       const closed = await crew.close(accountant);
       const account = await accountant.check(store);
       // Afterwards, because it reads a count by writing it.
       const lost = await lostCounts(store, key, counters, closed.counted);
-      const seen = results.flatMap(({ faults }) => faults);
-      return { ...account, faults: [...seen, ...closed.faults, ...lost, ...account.faults] };
+      return { ...account, faults: [...closed.faults, ...lost, ...account.faults] };
     },
   };
 }

@@ -34,8 +34,6 @@ export interface LoadResult {
   readonly counts: Readonly<Record<string, number>>;
   /** Milliseconds a validate took, some of them. */
   readonly reads: readonly number[];
-  /** One line for every answer that was wrong; the first hundred. */
-  readonly faults: readonly string[];
 }
 
 /** Sessions to begin with. */
@@ -137,10 +135,13 @@ export class Load {
     const reads = this.#reads.splice(0);
     const counts = Object.fromEntries(this.#counts);
     this.#counts.clear();
-    return { seconds, counts, reads, faults: this.#faults.splice(0) };
+    return { seconds, counts, reads };
   }
 
-  /** Looks at everything again that this process knows: what it counted, and what it ended. */
+  /**
+   * Looks at everything again that this process knows: what it counted, and what it ended. Answers one line for every
+   * answer that was wrong, from the beginning on; the first hundred.
+   */
   async lookBack(): Promise<readonly string[]> {
     const held = this.#held.filter(({ n }) => n > 0).values();
     const dead = this.#dead.values();
@@ -155,7 +156,7 @@ export class Load {
         this.#fault("an ended session was revived");
       return next.done !== true;
     });
-    return this.#faults.splice(0);
+    return this.#faults;
   }
 
   /** How often this process counted up together with others; by handle. */

@@ -1,7 +1,7 @@
 /** What is measured on a storage that holds many sessions; each scene answers rows of a table. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { canPrune, hasTenantIndex, type Store } from "symbolon";
-import type { ExactLoad } from "./exact-load.ts";
+import { type ExactLoad, PROCESSES } from "./exact-load.ts";
 import type { Inspector } from "./inspector.ts";
 import { type LoadResult, loadManager } from "./load.ts";
 
@@ -16,7 +16,6 @@ export interface Stage {
   readonly sessions: number;
 }
 
-const PROCESSES = 4;
 const BATCH = 500;
 const TIMES = 11;
 
@@ -117,7 +116,7 @@ export async function loadAndAccount(
   seconds: number,
 ): Promise<{ rows: Row[]; faults: readonly string[] }> {
   const results = await load.crew.runFor(seconds);
-  const account = await load.close(results);
+  const account = await load.close();
   const done = results.flatMap(({ counts }) => Object.values(counts)).reduce((total, one) => total + one, 0);
   const { p50, p99 } = quantilesOf(results);
   const { created, ended, live, updates, faults } = account;
