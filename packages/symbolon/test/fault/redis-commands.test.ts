@@ -1,5 +1,7 @@
 import type { AdmissionRules } from "symbolon";
-import { startRedisCluster } from "symbolon-servers";
+import { createCluster, createSentinel } from "redis";
+import { redisStore } from "symbolon/stores/redis";
+import { parseGroupUrl, startRedisCluster, startRedisSentinel } from "symbolon-servers";
 import { expect, onTestFinished, test } from "vitest";
 import { needsServer } from "../support/servers.ts";
 import { adminOf, call, newChange, newRecord, openOn, ownServer } from "./redis-setup.ts";
@@ -113,6 +115,35 @@ needsServer("redis", () => {
       await store.prune(Date.now(), 10, call());
       const errors = await Promise.all(masters.map((master) => master.info("errorstats")));
       expect([client, errors.join("").includes("MOVED")]).toEqual([client, false]);
+    }
+  });
+
+  test("no replica is asked, also by a client of node-redis that may ask them", async () => {
+    const [cluster, group] = await Promise.all([startRedisCluster(), startRedisSentinel()]);
+    onTestFinished(() => Promise.all([cluster.stop(), group.stop()]).then(() => undefined));
+    const { hosts, name } = parseGroupUrl(group.url);
+    const rootNodes = cluster.nodes.map(({ url }) => ({ url }));
+    const clients = [
+      createCluster({ rootNodes, useReplicas: true }),
+      createSentinel({ name, sentinelRootNodes: [...hosts], replicaPoolSize: 2 }),
+    ];
+    for (const client of clients) {
+      client.on("error", () => undefined);
+      await client.connect();
+      onTestFinished(() => void client.destroy());
+      const store = redisStore(client);
+      for (let round = 0; round < 20; round++) {
+        const record = newRecord();
+        await store.create(record, call());
+        expect(await store.read(record, call())).not.toBeNull();
+        expect((await store.listByOwner(record, { cursor: null, limit: 10 }, call())).records.length).toBe(1);
+        expect(await store.countByOwner(record, call())).toBe(1);
+      }
+    }
+    const masters = [...(await cluster.masters()), await group.master()].map(({ port }) => port);
+    for (const node of [...cluster.nodes, ...group.nodes]) {
+      const asked = /cmdstat_(?:get|mget):/.test(await adminOf(node).info("commandstats"));
+      expect([node.port, asked]).toEqual([node.port, masters.includes(node.port)]);
     }
   });
 });

@@ -1,10 +1,11 @@
+import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { createClient } from "redis";
 import { OptionsError, type Store, StoreUnavailableError, type StoreWarning, type Warning } from "symbolon";
 import { type RedisClient, redisStore, type RedisStoreOptions } from "symbolon/stores/redis";
 import { expect, test } from "vitest";
 import { needsServer } from "../support/servers.ts";
-import { adminOf, call, newRecord, openOn, ownServer } from "./redis-setup.ts";
+import { adminOf, call, newChange, newRecord, openOn, ownServer, until } from "./redis-setup.ts";
 
 const idle = new Redis({ lazyConnect: true });
 
@@ -40,6 +41,10 @@ function warningsOf(store: Warning): StoreWarning[] {
 }
 
 const read = (store: Store): unknown => store.read(newRecord(), call());
+
+function nothing(): void {
+  // Only what was written is listened for.
+}
 
 needsServer("redis", () => {
   test("refuses a server that drops keys when it is full, with advice, and warns", async () => {
@@ -97,4 +102,46 @@ needsServer("redis", () => {
     await read(store);
     expect(await other.info("commandstats")).not.toMatch(/cmdstat_info:calls=[2-9]/);
   });
+
+  test.each(["ioredis", "iovalkey", "node-redis"] as const)(
+    "over %s it needs no other rights than the documents name",
+    async (client) => {
+      const page = readFileSync(new URL("../../../../docs/stores/redis.md", import.meta.url), "utf8");
+      const [, list = ""] = /^- Rights of a user in the ACL(.*?)^- /ms.exec(page) ?? [];
+      const words = [...list.matchAll(/`([^`]+)`/g)].map(([, word = ""]) => word);
+      const { port } = await ownServer();
+      const rights = words.map((word) => (/^[~&]/.test(word) ? word : `+${word}`));
+      await adminOf({ port }).call("ACL", "SETUSER", "app", "on", ">secret", ...rights);
+      const url = `redis://app:secret@127.0.0.1:${port}`;
+      const wait = { replicas: 1, timeout: 1 };
+      const { store } = await openOn(url, client, { prefix: "symbolon:", wait });
+      const heard: string[] = [];
+      const listener = { changed: (lookup: string) => void heard.push(lookup), released: nothing };
+      await store.subscribe({ ...listener, lost: nothing, restored: nothing }, call());
+      const record = newRecord({ tenant: "tenant" });
+      const [lock, ending, all] = [
+        { ...record, lock: "lock" },
+        { reason: "x", at: 1 },
+        { cursor: null, limit: 9 },
+      ];
+      const rules = { perOwner: 1, total: 9, onLimit: "evict-oldest", replacing: null } as const;
+      expect(await store.create(record, call())).toBe("created");
+      expect(await store.update(record, 1, newChange(), call())).toBe("updated");
+      const next = newRecord({ ...record, lookup: newRecord().lookup });
+      expect(await store.admit(next, rules, call())).toMatchObject({ status: "created" });
+      expect((await store.listByOwner(next, all, call())).records.length).toBe(1);
+      expect((await store.listByTenant(next, all, call())).records.length).toBe(1);
+      expect([await store.countByOwner(next, call()), await store.countOwners(next, call())]).toEqual([1, 1]);
+      expect((await store.scan(all, call())).entries.length).toBeGreaterThan(0);
+      expect(await store.deleteByOwner(next, [], ending, call())).toBe(1);
+      expect(await store.apply(newRecord(), call())).toBe(true);
+      expect(await store.deleteByTenant({ space: record.space, tenant: null }, ending, call())).toBe(0);
+      expect(await store.prune(Date.now() + 9e9, 9, call())).toBeGreaterThan(0);
+      expect(await store.acquireLock(lock, "ann", 1000, call())).toMatchObject({ status: "acquired" });
+      expect(await store.acquireLock(lock, "bob", 1000, call())).toMatchObject({ status: "held" });
+      expect(await store.renewLock(lock, "ann", 1000, call())).toBe(true);
+      expect(await store.releaseLock(lock, "ann", call())).toBe(true);
+      await until("the update is heard", () => heard.includes(record.lookup));
+    },
+  );
 });
