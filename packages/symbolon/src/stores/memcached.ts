@@ -10,7 +10,7 @@ import {
   TOMBSTONE_MS,
 } from "../core/store.ts";
 import { OptionsError, StoreUnavailableError } from "../errors.ts";
-import { type MemcachedClient, memcachedCommands, refused, type Versioned } from "./shared/memcached-commands.ts";
+import { type MemcachedClient, memcachedCommands } from "./shared/memcached-commands.ts";
 import { decodeValue, encodeValue } from "./shared/memcached-value.ts";
 
 export type { MemcachedClient } from "./shared/memcached-commands.ts";
@@ -64,8 +64,8 @@ export function memcachedStore(client: MemcachedClient, options: MemcachedStoreO
   }
 
   /**
-   * Replaces the entry by what `next` makes of it, unless that is null. A `cas` that is answered `false` for a value
-   * that has not changed was refused by the server; for one that has, the new one is looked at.
+   * Replaces the entry by what `next` makes of it, unless that is null. When it was changed in between, `next` looks
+   * again. A server that refuses is found out then, too: the client takes it for failed from there on.
    */
   async function replace<T>(
     key: RecordKey,
@@ -73,13 +73,11 @@ export function memcachedStore(client: MemcachedClient, options: MemcachedStoreO
     next: (entry: Entry | null) => { readonly answer: T; readonly entry: Entry | null },
   ): Promise<T> {
     const name = nameOf(key);
-    for (let last: Versioned | null = null; ;) {
-      const found: Versioned | null = await commands.gets(name, signal);
-      if (found !== null && found.cas === last?.cas) throw refused();
+    for (;;) {
+      const found = await commands.gets(name, signal);
       const { answer, entry } = next(found && decodeValue(found.value, key));
       if (found === null || entry === null) return answer;
       if (await commands.cas(name, valueOf(entry), found.cas, lifetimeOf(entry, now), signal)) return answer;
-      last = found;
     }
   }
 

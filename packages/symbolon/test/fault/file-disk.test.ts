@@ -52,6 +52,7 @@ describe.skipIf(!canMount())("a disk of its own (skipped where none may be mount
     const change = newChange({ data: Buffer.alloc(50_000) });
     for (const write of [
       () => store.create(fresh, callAt()),
+      () => store.create({ ...fresh, route: 0x777777 }, callAt()),
       () => store.update(held[0]!, 1, change, callAt()),
       () => store.admit(fresh, EVICTING, callAt()),
       () => store.admit(fresh, { ...EVICTING, perOwner: 1 }, callAt()),

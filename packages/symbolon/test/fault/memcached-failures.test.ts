@@ -24,8 +24,8 @@ async function untilServed(store: MemcachedStore): Promise<void> {
   }
 }
 
-/** Insists that no method takes the failure for an answer. */
-async function expectFailure(store: MemcachedStore, ms = 3000): Promise<void> {
+/** Insists that no method takes the failure for an answer; `prepare` comes before each. */
+async function expectFailure(store: MemcachedStore, ms = 3000, prepare = async () => {}): Promise<void> {
   const record = newRecord();
   for (const work of [
     async () => store.read(record, callFor(ms)),
@@ -33,6 +33,7 @@ async function expectFailure(store: MemcachedStore, ms = 3000): Promise<void> {
     async () => store.update(record, 1, newChange(), callFor(ms)),
     async () => store.delete(record, ENDING, callFor(ms)),
   ]) {
+    await prepare();
     await expect(work).rejects.toThrow(StoreUnavailableError);
   }
 }
@@ -141,8 +142,14 @@ needsServer("memcached", () => {
         const store = openStore(way.port, { retry: 1 });
         const record = newRecord();
         await store.create(record, callNow());
-        way.disturb = () => reply;
-        await expectFailure(store, 1000);
+        // Each on its own: after the first error, the client would take the server for failed.
+        await expectFailure(store, 1000, async () => {
+          way.disturb = null;
+          await untilServed(store);
+          way.disturb = () => reply;
+        });
+        way.disturb = null;
+        await untilServed(store);
         // The answers to `gets` are true, those to `cas` are not.
         way.disturb = (answer) => (answer.startsWith("VALUE") ? answer : reply);
         const update = async () => store.update(record, 1, newChange(), callFor(1000));

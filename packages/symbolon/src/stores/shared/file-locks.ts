@@ -89,8 +89,8 @@ export function fileLocks(root: string, holder: FileHolder, sync: boolean): File
     const folder = await makeFolder(root, LOCKS);
     const unfinished = join(folder, `${NEW}${await holder.id()}.${randomName()}`);
     await makeOneFolder(unfinished);
-    await makeFile(join(unfinished, FREE), new Uint8Array(0), sync);
     try {
+      await makeFile(join(unfinished, FREE), new Uint8Array(0), sync);
       // It appears with its token, or not at all: the name of a folder that is not empty is taken.
       await rename(unfinished, join(folder, name));
     } catch (error) {

@@ -108,18 +108,13 @@ export async function namesIn(root: string, name: string): Promise<string[]> {
   return path === null ? [] : readdir(path);
 }
 
-/** Makes a file that was not there. A file that could not be written whole is removed. */
+/** Makes a file that was not there; when it fails, part of it may be. */
 export async function makeFile(path: string, bytes: Uint8Array, sync: boolean): Promise<void> {
   await withFile(path, CREATE, async (file) => {
-    try {
-      // What the umask took away.
-      await file.chmod(FILE_MODE);
-      await file.writeFile(bytes);
-      if (sync) await file.sync();
-    } catch (error) {
-      await removeFile(path);
-      throw error;
-    }
+    // What the umask took away.
+    await file.chmod(FILE_MODE);
+    await file.writeFile(bytes);
+    if (sync) await file.sync();
   });
 }
 

@@ -81,7 +81,7 @@ async function send<T>(signal: AbortSignal, command: (callback: Callback<T>) => 
 }
 
 /** An error of the server reaches the caller of the client as `false`, and no error: it must not pass for absence. */
-export function refused(): StoreUnavailableError {
+function refused(): StoreUnavailableError {
   return new StoreUnavailableError("memcached refused the command; it may be out of memory.");
 }
 

@@ -37,10 +37,10 @@ const { open } = fs;
 fs.open = async (path, flags, ...given) => {
   await takeStep();
   const file = await open(path, flags, ...given);
-  const { writeFile } = file;
+  const writeFile = file.writeFile.bind(file);
   file.writeFile = async (bytes) => {
     await takeStep(() => file.write(bytes.subarray(0, bytes.length / 2)));
-    return writeFile.call(file, bytes);
+    return writeFile(bytes);
   };
   return file;
 };
