@@ -57,7 +57,7 @@ type Entry = StoredRecord | Tombstone;
 type OwnedRecord = StoredRecord & { readonly owner: string };
 
 /** Markers looked at together by prune. */
-const BATCH = 32;
+const BATCH = 8;
 
 /**
  * Keeps each record in a file of its own below the folder `root`, which is made if it is missing.
