@@ -14,6 +14,7 @@ import {
   serverFor,
   type ServedStore,
   storageWith,
+  wayTo,
 } from "./sql-setup.ts";
 
 /** The last version of each record that was acknowledged. */
@@ -104,6 +105,23 @@ describe.each(kinds)("a server under $name", (kind) => {
       expect(await store.read(record, callWithin())).toEqual(record);
       await setReadOnly(kind, server.url, false);
       await eventually(() => store.update(record, 1, record, callWithin()));
+    });
+  });
+});
+
+// postgres.js has no means to leave a connection; there it is the system that ends it in the end.
+describe.each(kinds.filter(({ name }) => !name.includes("postgres.js")))("the network under $name", (kind) => {
+  needsServer(kind.server, (url) => {
+    test("may swallow every connection of the pool: the next calls open others", async () => {
+      const way = await wayTo(url);
+      const store = await (await storageWith(kind, way.url, 2)).open();
+      const record = newRecord(newOwner());
+      await store.create(record, callWithin());
+      const reads = (ms: number) => Array.from({ length: 4 }, async () => store.read(record, callWithin(ms)));
+      await Promise.all(reads(20_000));
+      way.silence();
+      for (const { status } of await Promise.allSettled(reads(300))) expect(status).toBe("rejected");
+      expect(await Promise.all(reads(20_000))).toEqual([record, record, record, record]);
     });
   });
 });

@@ -1,6 +1,7 @@
 /** What the tests of the SQL stores on servers share. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect, createServer, type Socket } from "node:net";
 import { createConnection } from "mysql2/promise";
 import { Client } from "pg";
 import type { OwnerKey, StoreCall, StoredRecord } from "symbolon";
@@ -160,4 +161,41 @@ async function postgresRival(url: string): Promise<Rival> {
 export function tableOf({ options }: Where, suffix = ""): string {
   const { schema, table = "symbolon_sessions" } = options as { readonly schema?: string; readonly table?: string };
   return schema === undefined ? `\`${table}${suffix}\`` : `"${schema}"."${table}${suffix}"`;
+}
+
+/** A way to a server on which connections can fall silent. */
+export interface Way {
+  readonly url: string;
+  /** Nothing goes through the connections there are any more, and none of them ends; new ones are as good as ever. */
+  silence(): void;
+}
+
+/** A way to a server, for one test. */
+export async function wayTo(url: string): Promise<Way> {
+  const { hostname, port } = new URL(url);
+  let open: Socket[] = [];
+  const all: Socket[] = [];
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname);
+    open.push(near, far);
+    all.push(near, far);
+    near.pipe(far).pipe(near);
+    for (const socket of [near, far]) socket.on("error", () => undefined);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    for (const socket of all) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  const here = new URL(url);
+  here.port = `${address.port}`;
+  return {
+    url: here.href,
+    silence() {
+      for (const socket of open) socket.unpipe().pause();
+      open = [];
+    },
+  };
 }

@@ -106,22 +106,16 @@ export async function withConnection<C, T>(
   work: (connection: C) => Promise<T>,
 ): Promise<T> {
   const connection = await unlessAborted(lending.borrow(), signal, (late) => lending.giveBack(late, true));
-  let isLent = true;
-  const end = (isUsable: boolean): void => {
-    if (isLent) lending.giveBack(connection, isUsable);
-    isLent = false;
-  };
-  const stop = (): void => end(false);
-  signal.addEventListener("abort", stop, { once: true });
+  let isUsable = false;
   try {
     const answer = await unlessAborted(work(connection), signal);
-    end(true);
+    isUsable = true;
     return answer;
   } catch (error) {
-    end(lending.isUsableAfter(error));
+    isUsable = lending.isUsableAfter(error);
     throw error;
   } finally {
-    signal.removeEventListener("abort", stop);
+    lending.giveBack(connection, isUsable);
   }
 }
 
