@@ -20,7 +20,6 @@ import {
   type Store,
   type StoreCall,
   type StoredRecord,
-  type StoreWarning,
   type TenantIndex,
   type Tombstone,
   type Warning,
@@ -29,6 +28,7 @@ import { OptionsError } from "../errors.ts";
 import { invalidationLink } from "./shared/invalidation-link.ts";
 import { nearRecords } from "./shared/near-records.ts";
 import { type PassedOn, passOn } from "./shared/pass-on.ts";
+import { warnings } from "./shared/warnings.ts";
 
 /** How the near side is kept. */
 export interface NearOptions {
@@ -61,22 +61,15 @@ export function cached<F extends Store>(near: NearOptions, far: F): CachedStore<
 export function cached(near: NearOptions, far: Store): Store & Caching & Closing & Warning {
   const { staleness, maxRecords } = checkOptions(near, far);
   const kept = nearRecords(maxRecords, staleness);
-  const warnings: StoreWarning[] = [];
-  const warned: ((warning: StoreWarning) => void)[] = [];
+  const warned = warnings();
   const link = hasInvalidations(far) ? linkTo(far) : null;
 
   function linkTo(telling: Store & Invalidations): ReturnType<typeof invalidationLink> {
     return invalidationLink(telling, {
       changed: (lookup) => kept.forget(lookup),
       missed: () => kept.forgetAll(),
-      onFailure: () =>
-        warn("invalidations-lost", "The store's messages do not arrive; nothing is cached until they do."),
+      onFailure: () => warned.warn(LINK_LOST),
     });
-  }
-
-  function warn(code: string, message: string): void {
-    warnings.push({ code, message });
-    for (const listener of warned) listener({ code, message });
   }
 
   async function readFar(key: RecordKey, call: StoreCall): Promise<StoredRecord | Tombstone | null> {
@@ -113,8 +106,7 @@ export function cached(near: NearOptions, far: Store): Store & Caching & Closing
 
     onWarning(listener) {
       if (canWarn(far)) far.onWarning(listener);
-      for (const warning of warnings) listener(warning);
-      warned.push(listener);
+      warned.add(listener);
     },
 
     async close() {
@@ -177,6 +169,11 @@ export function cached(near: NearOptions, far: Store): Store & Caching & Closing
 
   return store;
 }
+
+const LINK_LOST = {
+  code: "invalidations-lost",
+  message: "The store's messages do not arrive; nothing is cached until they do.",
+};
 
 /** Before, so that nobody here reads what is about to change; after, for what was read meanwhile. */
 async function around<T>(forget: () => void, write: () => T): Promise<Awaited<T>> {
