@@ -79,7 +79,7 @@ function lockStatements(locks: string, channel: string | null): LockStatements {
   return {
     async acquire(run, { space, lock }, holder, lease) {
       const taken = (await run(take, [space, lock, holder, lease])).rows[0];
-      if (taken !== undefined) return { holder, fence: Number(taken[0]), remaining: lease };
+      if (taken !== undefined) return { holder, fence: Number(taken[0]), remaining: lease / 1000 };
       const held = (await run(look, [space, lock])).rows[0];
       if (held === undefined) return null;
       return { holder: String(held[0]), fence: Number(held[1]), remaining: Number(held[2]) };

@@ -31,13 +31,6 @@ export interface PostgresJsListening {
   unlisten(): Promise<void>;
 }
 
-/**
- * What the work of a transaction waits for when its connection is lost: `begin` fails by itself then. It must not be told
- * by the work, for it would send a `ROLLBACK` where there is no socket any more, which ends the process
- * (porsager/postgres#1154, in 3.4.9).
- */
-const NEVER = new Promise<never>(() => undefined);
-
 /** Whether the server, or the network, has ended the connection. */
 function isDead(error: unknown): boolean {
   const isFatal = ["FATAL", "PANIC"].includes(String(factOf(error, "severity")));
@@ -79,7 +72,9 @@ export function postgresJsClient(sql: PostgresJs, table: string, prepare: boolea
         for (const lock of locks) await run(lockText(lock, table), []);
         return await work(run);
       } catch (error) {
-        if (isDead(error)) await NEVER;
+        // `begin` fails by itself then. It must not be told by the work: it would send a `ROLLBACK` where there is no
+        // socket any more, which ends the process (porsager/postgres#1154, in 3.4.9).
+        if (isDead(error)) await new Promise<never>(() => undefined);
         throw error;
       }
     });

@@ -31,13 +31,16 @@ export interface SqlDialect {
  * ends; of a lock that was released it is less than 0, and says when that was.
  */
 export interface LockStatements {
-  /** Takes the lock if it is free or this holder's; answers the fence and the microseconds left, or null for neither. */
+  /**
+   * Takes the lock for so many microseconds if it is free or this holder's; answers who has it then. Null when it was
+   * freed between the attempt and the look at it.
+   */
   acquire(run: Run, key: LockKey, holder: string, lease: number): Promise<HeldLock | null>;
   /** microseconds, space, lock, holder */
   readonly renew: string;
   /** space, lock, holder */
   readonly release: string;
-  /** how many microseconds ago, the same again, limit */
+  /** for how many microseconds it must have been free, the same again, limit */
   readonly prune: string;
 }
 

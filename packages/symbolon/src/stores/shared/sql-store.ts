@@ -1,16 +1,16 @@
 /** The operations of a SQL store whose client answers later, written once for all of them. */
-import {
-  type Admitting,
-  type Ending,
-  type Locking,
-  type OwnerIndex,
-  type PageRequest,
-  type Pruning,
-  type Replication,
-  type Store,
-  type StoreCall,
-  type TenantIndex,
-  type TenantKey,
+import type {
+  Admitting,
+  Ending,
+  Locking,
+  OwnerIndex,
+  PageRequest,
+  Pruning,
+  Replication,
+  Store,
+  StoreCall,
+  TenantIndex,
+  TenantKey,
 } from "../../core/store.ts";
 import { StoreUnavailableError } from "../../errors.ts";
 import { admitLocked, locksFor } from "./sql-admission.ts";
