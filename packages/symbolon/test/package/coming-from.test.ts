@@ -15,7 +15,9 @@ function whatIsWrong(proof: string): string | null {
   const path = join(tests, file);
   if (!existsSync(path)) return `names ${file}, which does not exist`;
   const source = readFileSync(path, "utf8");
-  return source.includes(`it("${title}"`) ? null : `names a test that ${file} does not have: ${title}`;
+  return ["it", "test"].some((word) => source.includes(`${word}("${title}"`))
+    ? null
+    : `names a test that ${file} does not have: ${title}`;
 }
 
 const rows = page
