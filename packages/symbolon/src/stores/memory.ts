@@ -19,10 +19,11 @@ import {
 } from "../core/store.ts";
 import { OptionsError, StoreUnavailableError } from "../errors.ts";
 import { admitAmong } from "./shared/admission.ts";
-import { decodeCursor, encodeCursor, newestFirst } from "./shared/cursor.ts";
+import { decodeCursor, encodeCursor } from "./shared/cursor.ts";
 import { deadlineBuckets } from "./shared/deadline-buckets.ts";
 import { listeners } from "./shared/listeners.ts";
 import { localLocks } from "./shared/local-locks.ts";
+import { pageAmong } from "./shared/page-among.ts";
 
 /** Options of `memoryStore`. */
 export interface MemoryStoreOptions {
@@ -354,10 +355,6 @@ function live(found: Set<Slot> | undefined, now: number): StoredRecord[] {
 }
 
 function pageOf(found: Set<Slot> | undefined, page: PageRequest, now: number): RecordPage {
-  const after = page.cursor === null ? null : decodeCursor(page.cursor);
-  if (page.cursor !== null && after === null) return { records: [], cursor: null };
-  const wanted = live(found, now).filter((record) => after === null || newestFirst(record, after) > 0);
-  const records = wanted.toSorted(newestFirst).slice(0, page.limit).map(copyOut);
-  const last = wanted.length > page.limit ? records.at(-1) : undefined;
-  return { records, cursor: last ? encodeCursor(last) : null };
+  const { records, cursor } = pageAmong(live(found, now), page);
+  return { records: records.map(copyOut), cursor };
 }

@@ -206,17 +206,17 @@ export const admissionCases: readonly ContractCase[] = [
       for (const onLimit of POLICIES) {
         const owner = newOwner();
         const [held, ended] = recordsOf(owner, 2);
-        const elsewhere = newRecord(newOwner());
-        await createAll(store, [held!, ended!, elsewhere]);
+        const anothers = newRecord({ ...newOwner(owner.space), route: owner.route });
+        await createAll(store, [held!, ended!, anothers]);
         await store.delete(ended!, { reason: "logout", at: NOW }, callAt());
-        for (const { lookup } of [held!, ended!, elsewhere]) {
+        for (const { lookup } of [held!, ended!, anothers]) {
           for (const perOwner of [1, 5]) {
             const record = ownedBy(owner, { lookup });
             const rules = rulesOf({ perOwner, total: perOwner, onLimit, replacing: held!.lookup });
             assert.deepEqual(await store.admit(record, rules, callAt()), { status: "exists" });
           }
         }
-        for (const record of [held!, elsewhere]) await assertHolds(store, record);
+        for (const record of [held!, anothers]) await assertHolds(store, record);
         await assertHolds(store, tombstoneOf(ended!, "logout", NOW, ended!.deadline));
       }
     },
