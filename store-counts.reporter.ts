@@ -21,7 +21,7 @@ function countsOf(suite: TestSuite): string {
   for (const test of suite.children.allTests()) {
     const { state } = test.result();
     states[state]++;
-    const ability = abilityOf(test.name) ?? "its own";
+    const ability = storeContract.find(({ name }) => name === test.name)?.needs ?? "its own";
     if (state === "passed") abilities.set(ability, (abilities.get(ability) ?? 0) + 1);
   }
   const failed = states.failed > 0 ? `, ${states.failed} failed` : "";
@@ -30,13 +30,7 @@ function countsOf(suite: TestSuite): string {
   return `${states.passed} passed${failed}${skipped} (${byAbility})`;
 }
 
-/** The runner quotes what it puts into a name, and escapes quotes in it. */
+/** The runner quotes what it puts into the name of a suite. */
 function plain(name: string): string {
-  return name.replaceAll(/[\\']/g, "");
-}
-
-/** The runner also cuts long names off, with an ellipsis. */
-function abilityOf(test: string): string | undefined {
-  const [start = ""] = plain(test).split("…");
-  return storeContract.find(({ name }) => plain(name).startsWith(start))?.needs;
+  return name.replaceAll("'", "");
 }

@@ -151,7 +151,7 @@ export const admissionCountCases: readonly ContractCase[] = [
     },
   },
   {
-    name: "goes by the deadline of the last update",
+    name: "counts by the deadline of the last update",
     needs,
     async run(context) {
       const store = await openWith(context, canAdmit);

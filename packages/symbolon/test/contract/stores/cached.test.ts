@@ -8,10 +8,11 @@ const wrap = (far = memoryStore()) => cached({}, far);
 describe("cached", () => {
   const cases = storeContract.filter(({ needs }) => hasAbility(wrap(), needs));
 
-  test.each(cases)("$name", async ({ run }) => {
-    const far = memoryStore();
-    await run({ open: async () => wrap(far) });
-  });
+  for (const { name, run } of cases)
+    test(name, async () => {
+      const far = memoryStore();
+      await run({ open: async () => wrap(far) });
+    });
 
   test("has the abilities of the far store, and closes", () => {
     const ofFar = storeContract.filter(({ needs }) => needs === "close" || hasAbility(memoryStore(), needs));

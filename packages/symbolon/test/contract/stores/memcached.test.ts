@@ -8,7 +8,7 @@ const cases = storeContract.filter(({ needs }) => needs === "store");
 
 describe.each(target.variants)("$name", (variant) => {
   needsServer("memcached", (url) => {
-    test.each(cases)("$name", async ({ run }) => run(await storageFor(target, variant, url)));
+    for (const { name, run } of cases) test(name, async () => run(await storageFor(target, variant, url)));
 
     test("has no ability but to keep records", async () => {
       const store = await (await storageFor(target, variant, url)).open();

@@ -8,7 +8,7 @@ describe.each(target.variants)("$name", (variant) => {
   const cases = storeContract.filter(({ needs }) => needs !== "invalidations" && needs !== "close");
 
   needsServer("mariadb", (url) => {
-    test.each(cases)("$name", async ({ run }) => run(await storageFor(target, variant, url)));
+    for (const { name, run } of cases) test(name, async () => run(await storageFor(target, variant, url)));
 
     test("has every ability but to tell what is written, and nothing to close", async () => {
       const storage = await storageFor(target, variant, url);

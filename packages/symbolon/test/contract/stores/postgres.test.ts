@@ -10,7 +10,7 @@ describe.each(target.variants)("$name", (variant) => {
   const cases = storeContract.filter(({ needs }) => variant.invalidations || !ASKED_FOR.includes(needs));
 
   needsServer("postgres", (url) => {
-    test.each(cases)("$name", async ({ run }) => run(await storageFor(target, variant, url)));
+    for (const { name, run } of cases) test(name, async () => run(await storageFor(target, variant, url)));
 
     test("has every ability, but those it has to be asked for only then", async () => {
       const storage = await storageFor(target, variant, url);

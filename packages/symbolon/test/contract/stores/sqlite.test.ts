@@ -34,7 +34,7 @@ describe.each(clients)("sqliteStore over $name", ({ connect }) => {
     rmSync(folder, { recursive: true });
   });
 
-  test.each(cases)("$name", ({ run }) => run({ open: async () => openStore() }));
+  for (const { name, run } of cases) test(name, () => run({ open: async () => openStore() }));
 
   test("has the abilities that a file without a server can have", () => {
     const store = openStore();
