@@ -62,12 +62,17 @@ describe("the public names", () => {
         "TOMBSTONE_MS",
         "canAdmit",
         "canClose",
+        "canLock",
         "canPrune",
         "canReplicate",
+        "canWarn",
         "createSessionManager",
         "generateKey",
+        "hasInvalidations",
         "hasOwnerIndex",
         "hasTenantIndex",
+        "isCaching",
+        "isCarrying",
         "isSymbolonError",
         "isTombstone",
         "lifetimePresets",
@@ -92,6 +97,7 @@ describe("the public names", () => {
   it("of symbolon/stores/sqlite are known", async () => {
     expect(await namesOf("./stores/sqlite")).toMatchInlineSnapshot(`
       [
+        "sqliteMigrations",
         "sqliteStore",
       ]
     `);

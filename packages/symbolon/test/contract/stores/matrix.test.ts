@@ -33,6 +33,10 @@ describe("the matrix in docs/stores.md", () => {
   const known = everyVariant.filter(({ abilities }) => abilities.size > 0);
   const all = [...inProcess, ...known.map(({ variant, abilities }) => ({ name: variant.name, abilities }))];
 
+  test("counts each case once: no two have one name", () => {
+    expect(new Set(storeContract.map(({ name }) => name)).size).toBe(storeContract.length);
+  });
+
   test("has a column for each ability, in the order of the contract", () => {
     expect(cells).toContainEqual(["cases passed", ...ABILITIES, "all"]);
   });
