@@ -134,7 +134,12 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
   function hasRoom(space: string, total: number | null, leaving: number, now: number): boolean {
     if (total === null) return true;
     if (countOf(sql.countAtMost.get(), "records") - leaving < total) return true;
-    return countOf(sql.countOwned.get(bucketOf(now), now, space, space), "records") - leaving < total;
+    return countSpace(space, now) - leaving < total;
+  }
+
+  /** By indexes alone: `countBySpace` has to look at every row, which is needed for owners only. */
+  function countSpace(space: string, now: number): number {
+    return countOf(sql.countOwned.get(bucketOf(now), now, space, space), "records");
   }
 
   function countTenant({ space, tenant }: TenantKey, counted: keyof Counts, now: number): number {
@@ -187,7 +192,8 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
         ),
       ),
 
-    countByTenant: (key, call) => attempt(() => countTenant(key, "records", call.now)),
+    countByTenant: (key, call) =>
+      attempt(() => (key.tenant === null ? countSpace(key.space, call.now) : countTenant(key, "records", call.now))),
 
     countOwners: (key, call) => attempt(() => countTenant(key, "owners", call.now)),
 
