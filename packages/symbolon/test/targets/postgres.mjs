@@ -9,8 +9,8 @@ const server = "postgres";
 export const variants = [
   { name: "postgresStore over pg", server, client: "pg", invalidations: false },
   { name: "postgresStore over postgres.js", server, client: "postgres.js", invalidations: false },
-  { name: "postgresStore over pg, telling", server, client: "pg", invalidations: true },
-  { name: "postgresStore over postgres.js, telling", server, client: "postgres.js", invalidations: true },
+  { name: "postgresStore over pg, tells", server, client: "pg", invalidations: true },
+  { name: "postgresStore over postgres.js, tells", server, client: "postgres.js", invalidations: true },
 ];
 
 /** `max` connections a handle; `options` are the store's own. */
