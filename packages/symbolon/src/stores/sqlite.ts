@@ -14,7 +14,6 @@ import type {
   Store,
   StoredRecord,
   TenantIndex,
-  TenantKey,
 } from "../core/store.ts";
 import { StoreUnavailableError } from "../errors.ts";
 import { admitAmong, type Rival } from "./shared/admission.ts";
@@ -137,14 +136,16 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
     return countSpace(space, now) - leaving < total;
   }
 
-  /** By indexes alone: `countBySpace` has to look at every row, which is needed for owners only. */
   function countSpace(space: string, now: number): number {
     return countOf(sql.countOwned.get(bucketOf(now), now, space, space), "records");
   }
 
-  function countTenant({ space, tenant }: TenantKey, counted: keyof Counts, now: number): number {
-    const row = tenant === null ? sql.countBySpace.get(space, now) : sql.countByTenant.get(space, tenant, now);
-    return countOf(row, counted);
+  function countOwnersOfSpace(space: string, now: number): number {
+    return countOf(sql.countOwners.get(space, bucketOf(now), now, space, space, now), "owners");
+  }
+
+  function countTenant(space: string, tenant: string, counted: keyof Counts, now: number): number {
+    return countOf(sql.countByTenant.get(space, tenant, now), counted);
   }
 
   return {
@@ -192,10 +193,11 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
         ),
       ),
 
-    countByTenant: (key, call) =>
-      attempt(() => (key.tenant === null ? countSpace(key.space, call.now) : countTenant(key, "records", call.now))),
+    countByTenant: ({ space, tenant }, { now }) =>
+      attempt(() => (tenant === null ? countSpace(space, now) : countTenant(space, tenant, "records", now))),
 
-    countOwners: (key, call) => attempt(() => countTenant(key, "owners", call.now)),
+    countOwners: ({ space, tenant }, { now }) =>
+      attempt(() => (tenant === null ? countOwnersOfSpace(space, now) : countTenant(space, tenant, "owners", now))),
 
     async deleteByTenant({ space, tenant }, ending, call) {
       let total = 0;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Redis } from "ioredis";
 import type { RecordPage, Store, TenantIndex } from "symbolon";
 import { startRedisCluster, startRedisSentinel } from "symbolon-servers";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -11,8 +12,8 @@ import { adminOf, call, newChange, newRecord, openOn, ownServer, reopen, until }
 
 const CLIENTS = ["ioredis", "iovalkey", "node-redis"] as const;
 
-/** What was acknowledged within this time before a failover may be lost: replication here is a matter of milliseconds. */
-const WINDOW_MS = 1000;
+/** How long they work before and after what they had written was with the replicas. */
+const WORK_MS = 750;
 
 const SPACE = "space";
 const EVERYBODY = { space: SPACE, tenant: null };
@@ -33,7 +34,8 @@ interface Report {
 
 /** A failover, and what was acknowledged around it. */
 interface Outcome {
-  readonly failedAt: number;
+  /** What was acknowledged before is with every replica. What came later may be lost with the master. */
+  readonly replicatedAt: number;
   readonly replacedAt: number;
   /** By client. */
   readonly reports: ReadonlyMap<RedisWhere, readonly Report[]>;
@@ -43,14 +45,17 @@ interface Outcome {
 async function underLoad(
   url: string,
   server: RedisVariant["server"],
+  masters: readonly Redis[],
   replace: () => Promise<unknown>,
 ): Promise<Outcome> {
   const wheres = CLIENTS.map((client) => target.prepare({ name: "", client, server }, url));
   const pairs = await Promise.all(wheres.map((where) => twoWorkers("redis-load.mjs", { where, space: SPACE })));
   const workers = pairs.flat();
   for (const { nextLine } of workers) expect(await nextLine()).toBe("working");
-  await sleep(WINDOW_MS + 500);
-  const failedAt = Date.now();
+  await sleep(WORK_MS);
+  const replicatedAt = Date.now();
+  for (const master of masters) await untilReplicated(master);
+  await sleep(WORK_MS);
   await replace();
   const replacedAt = Date.now();
   for (const { tell } of workers) tell("go on?");
@@ -58,7 +63,16 @@ async function underLoad(
   for (const { tell } of workers) tell("stop");
   const said = await Promise.all(workers.map(async ({ nextLine }) => JSON.parse(await nextLine()) as Report));
   const reports = new Map(wheres.map((where, index) => [where, said.slice(2 * index, 2 * index + 2)]));
-  return { failedAt, replacedAt, reports };
+  return { replicatedAt, replacedAt, reports };
+}
+
+/** Waits until what a master has written by now is with all of its replicas. */
+async function untilReplicated(master: Redis): Promise<void> {
+  const written = Number(/^master_repl_offset:(\d+)/m.exec(await master.info("replication"))?.[1]);
+  await until("the replicas have heard of it", async () => {
+    const heard = [...(await master.info("replication")).matchAll(/^slave\d+:.*,offset=(\d+)/gm)];
+    return heard.length > 0 && heard.every(([, offset]) => Number(offset) >= written);
+  });
 }
 
 /** What holds afterwards for every client, whatever was lost. */
@@ -107,8 +121,8 @@ async function listed(store: TenantIndex): Promise<Set<string>> {
 }
 
 /** Whether what was acknowledged then cannot be among what the failover lost. */
-function isKept(at: number | null, { failedAt, replacedAt }: Outcome): boolean {
-  return at !== null && (at < failedAt - WINDOW_MS || at > replacedAt);
+function isKept(at: number | null, { replicatedAt, replacedAt }: Outcome): boolean {
+  return at !== null && (at < replicatedAt || at > replacedAt);
 }
 
 needsServer("redis", () => {
@@ -117,7 +131,7 @@ needsServer("redis", () => {
     onTestFinished(() => group.stop());
     const former = adminOf(await group.master());
     const sentinel = adminOf(group.sentinels[0]!);
-    const outcome = await underLoad(group.url, "sentinel", async () => {
+    const outcome = await underLoad(group.url, "sentinel", [former], async () => {
       await sentinel.call("SENTINEL", "FAILOVER", group.masterName);
       // Until it is told, it takes writes that nobody will find.
       await until("the old master follows another", async () =>
@@ -131,7 +145,7 @@ needsServer("redis", () => {
     const group = await startRedisSentinel();
     onTestFinished(() => group.stop());
     const old = await group.master();
-    const outcome = await underLoad(group.url, "sentinel", async () => {
+    const outcome = await underLoad(group.url, "sentinel", [adminOf(old)], async () => {
       await old.kill();
       await until("there is another master", async () => (await group.master()).port !== old.port);
     });
@@ -141,12 +155,13 @@ needsServer("redis", () => {
   test("goes on when a Cluster's master is killed under load of two processes of each client", async () => {
     const group = await startRedisCluster();
     onTestFinished(() => group.stop());
-    const [old] = await group.masters();
-    const outcome = await underLoad(group.url, "cluster", async () => {
+    const masters = await group.masters();
+    const [old] = masters;
+    const outcome = await underLoad(group.url, "cluster", masters.map(adminOf), async () => {
       await old?.kill();
       await until("there is another master", async () => {
-        const masters = await group.masters();
-        return masters.length === 3 && !masters.some(({ port }) => port === old?.port);
+        const present = await group.masters();
+        return present.length === 3 && !present.some(({ port }) => port === old?.port);
       });
     });
     await expectSound(outcome);

@@ -207,10 +207,9 @@ describe("the table of a SQLite store", () => {
     for (const sql of prepared.filter((text) => !text.includes("_migrations"))) {
       const plan = client.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[];
       const details = plan.map(({ detail }) => detail).filter((detail) => !detail.includes("json_each"));
-      expect(
-        details.filter((detail) => detail.startsWith("SCAN")),
-        sql,
-      ).toEqual([]);
+      // What is no table is as long as what was found by an index.
+      const scans = details.filter((detail) => /^SCAN (?!CONSTANT ROW|gone$)/.test(detail));
+      expect(scans, sql).toEqual([]);
       if (!sql.includes("count(DISTINCT")) expect(details.join(), sql).not.toMatch(/TEMP B-TREE FOR ORDER BY/);
     }
   });

@@ -49,8 +49,8 @@ export interface SqlStatements {
   readonly countByOwner: string;
   /** space, tenant, now: records, owners */
   readonly countByTenant: string;
-  /** space, now: records, owners */
-  readonly countBySpace: string;
+  /** space, bucket, now, space, space, now: owners */
+  readonly countOwners: string;
   /** bucket, now, space, space */
   readonly countOwned: string;
   /** bucket, before, limit: lookup; the oldest first, to the bucket */
@@ -105,7 +105,13 @@ export function sqlStatements(table: string, { least, noBytes, fromNothing, unle
     listBySpace: list(OF_SPACE),
     countByOwner: count(OF_OWNER),
     countByTenant: count(OF_TENANT),
-    countBySpace: count(OF_SPACE),
+    // All owners, by the index alone, less those of whom nothing but what is past its deadline is left.
+    countOwners:
+      `SELECT (SELECT count(DISTINCT owner) FROM ${table} WHERE space = ? AND owner IS NOT NULL) - ` +
+      `(SELECT count(*) FROM (SELECT DISTINCT owner FROM ${table} WHERE ${expired} AND owner IS NOT NULL ` +
+      `AND coalesce(space, '') = ?) AS gone ` +
+      `WHERE NOT EXISTS (SELECT 1 FROM ${table} AS kept WHERE kept.space = ? AND kept.owner = gone.owner ` +
+      "AND kept.deadline > ?)) AS owners",
     // Tombstones have no owner. So two indexes tell it, and no row is read but those past their deadline: `coalesce`
     // keeps planners from finding these by their space.
     countOwned:

@@ -10,7 +10,6 @@ import type {
   Store,
   StoreCall,
   TenantIndex,
-  TenantKey,
 } from "../../core/store.ts";
 import { StoreUnavailableError } from "../../errors.ts";
 import { admitLocked, locksFor } from "./sql-admission.ts";
@@ -58,17 +57,18 @@ export function sqlStore(client: SqlClient, dialect: SqlDialect): SqlStore {
     return recordPage(rows.map(rowOf), page.limit);
   }
 
-  async function countTenant({ space, tenant }: TenantKey, call: StoreCall): Promise<Counts> {
-    const { rows } =
-      tenant === null
-        ? await run(statements.countBySpace, [space, call.now], call)
-        : await run(statements.countByTenant, [space, tenant, call.now], call);
-    return countsOf(rows);
+  async function countTenant(space: string, tenant: string, call: StoreCall): Promise<Counts> {
+    return countsOf((await run(statements.countByTenant, [space, tenant, call.now], call)).rows);
   }
 
-  /** By indexes alone: `countBySpace` has to look at every row, which is needed for owners only. */
   async function countSpace(space: string, call: StoreCall): Promise<number> {
     const { rows } = await run(statements.countOwned, [bucketOf(call.now), call.now, space, space], call);
+    return Number(rows[0]?.[0]);
+  }
+
+  async function countOwnersOfSpace(space: string, call: StoreCall): Promise<number> {
+    const { now } = call;
+    const { rows } = await run(statements.countOwners, [space, bucketOf(now), now, space, space, now], call);
     return Number(rows[0]?.[0]);
   }
 
@@ -126,10 +126,11 @@ export function sqlStore(client: SqlClient, dialect: SqlDialect): SqlStore {
         ? listed(statements.listBySpace, [space], page, call)
         : listed(statements.listByTenant, [space, tenant], page, call),
 
-    countByTenant: async (key, call) =>
-      key.tenant === null ? countSpace(key.space, call) : (await countTenant(key, call)).records,
+    countByTenant: async ({ space, tenant }, call) =>
+      tenant === null ? countSpace(space, call) : (await countTenant(space, tenant, call)).records,
 
-    countOwners: async (tenant, call) => (await countTenant(tenant, call)).owners,
+    countOwners: async ({ space, tenant }, call) =>
+      tenant === null ? countOwnersOfSpace(space, call) : (await countTenant(space, tenant, call)).owners,
 
     async deleteByTenant({ space, tenant }, ending, call) {
       const some =
