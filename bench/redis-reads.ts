@@ -41,7 +41,12 @@ const given = process.env["SYMBOLON_REDIS_URL"];
 const server = given === undefined ? await startRedis() : null;
 const url = given ?? server?.url ?? "";
 const results: { client: string; path: string; us: number; ratio: number }[] = [];
-for (const connect of [connectIoredis, connectIovalkey, connectNodeRedis]) {
+const connections = [
+  () => connectWith("ioredis", new Ioredis(url)),
+  () => connectWith("iovalkey", new Iovalkey(url)),
+  connectNodeRedis,
+];
+for (const connect of connections) {
   const connection = await connect();
   results.push(...(await measureOne(connection)));
   await connection.close();
@@ -89,21 +94,10 @@ function lineOf({ path, us, ratio }: (typeof results)[number]): string {
   return `${path.padEnd(44)} ${us.toFixed(1).padStart(7)} us ${ratio.toFixed(2).padStart(6)}x${verdict}`;
 }
 
-async function connectIoredis(): Promise<Connection> {
-  const client = new Ioredis(url);
+/** ioredis and iovalkey have the same methods. */
+function connectWith(name: string, client: Ioredis | Iovalkey): Connection {
   return {
-    name: "ioredis",
-    client,
-    get: (key) => client.getBuffer(key),
-    keys: (pattern) => client.keys(pattern),
-    close: () => client.disconnect(),
-  };
-}
-
-async function connectIovalkey(): Promise<Connection> {
-  const client = new Iovalkey(url);
-  return {
-    name: "iovalkey",
+    name,
     client,
     get: (key) => client.getBuffer(key),
     keys: (pattern) => client.keys(pattern),

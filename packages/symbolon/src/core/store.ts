@@ -304,7 +304,7 @@ export interface Caching {
 export interface Carrying {
   /** As `read`, of the record that a client brought, unless a newer version is known here, or its end. Keeps nothing. */
   present(key: RecordKey, carried: string, call: StoreCall): Awaitable<StoredRecord | Tombstone | null>;
-  /** Keeps a record that was opened, so that it can be written. */
+  /** Keeps a record that was opened, so that it can be written; never in the place of a newer version, or of its end. */
   keep(record: StoredRecord): void;
   /** A record as text that the client can carry. */
   pack(record: StoredRecord): string;

@@ -109,7 +109,12 @@ export function sealedCookie(options: SealedCookieOptions = {}): SealedCookie {
       return current(isOlder ? known : brought, call);
     },
 
-    keep: remember,
+    keep(record) {
+      const known = find(record);
+      // Since it was presented, another request may have written it, or ended it.
+      if (known === null || (!isTombstone(known) && known.version < record.version)) remember(record);
+      else remember(known);
+    },
 
     pack: packRecord,
 
@@ -139,7 +144,10 @@ export function sealedCookie(options: SealedCookieOptions = {}): SealedCookie {
       const found = find(key);
       if (found === null || isTombstone(found)) return false;
       await noted?.note(found, ending, call);
-      remember(tombstoneOf(found, ending));
+      const latest = find(key) ?? found;
+      // Of several who end it at once, the first one did.
+      if (isTombstone(latest)) return false;
+      remember(tombstoneOf(latest, ending));
       return true;
     },
   };

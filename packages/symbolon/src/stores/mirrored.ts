@@ -10,6 +10,7 @@ import {
   type Closing,
   hasOwnerIndex,
   hasTenantIndex,
+  isCaching,
   isTombstone,
   type OwnerIndex,
   type OwnerKey,
@@ -70,7 +71,7 @@ export type MirroredStore<P extends Store = Store> = Store &
  * also from several processes. When the primary does not acknowledge a write, mirrors are given what it then shows.
  * Ending a whole tenant may, at mirrors, also end a session that began at that moment. `close` closes all.
  *
- * @throws {OptionsError} when a mirror cannot take copies, or `timeout` is not a positive number.
+ * @throws {OptionsError} when a mirror cannot take copies, the primary is a cache, or `timeout` is not a positive number.
  */
 export function mirrored<P extends Store>(
   primary: P,
@@ -81,6 +82,11 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
   const { timeout = 1000, onMirrorFailure, clock = Date } = options;
   if (!Number.isFinite(timeout) || timeout <= 0) {
     throw new OptionsError("mirrored: `timeout` must be a positive number of milliseconds.");
+  }
+  if (isCaching(primary)) {
+    throw new OptionsError(
+      "mirrored: copies are made of what the primary holds now; write cached(near, mirrored(...)).",
+    );
   }
   const onFailure = (failure: MirrorFailure) => onMirrorFailure?.(failure);
   const mirrors = mirrorSet(primary, others.map(checkMirror), { timeout, clock, onFailure });

@@ -11,6 +11,7 @@ import {
 } from "symbolon";
 import { cached } from "symbolon/stores/cached";
 import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
+import { mirrored } from "symbolon/stores/mirrored";
 import { sqliteStore } from "symbolon/stores/sqlite";
 import { manualClock } from "symbolon/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -338,6 +339,11 @@ describe("options of cached", () => {
       expect(() => cached(near, memoryStore())).toThrow(OptionsError);
     },
   );
+
+  it("belong in front: a cache is not mirrored, but mirrors may be cached", () => {
+    expect(() => mirrored(cached({}, memoryStore()), [memoryStore()])).toThrow(/cached\(near, mirrored/);
+    expect(cached({}, mirrored(memoryStore(), [memoryStore()])).staleness).toBe(5000);
+  });
 
   it("show the staleness on the store", () => {
     expect(cached({ staleness: 1500 }, memoryStore()).staleness).toBe(1500);

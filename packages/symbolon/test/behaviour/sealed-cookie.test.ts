@@ -4,12 +4,15 @@ import {
   DataTooLargeError,
   generateKey,
   HeadersSentError,
+  isTombstone,
   NotSupportedError,
   openSession,
   type SessionManager,
+  type StoredRecord,
 } from "symbolon";
 import { oneTimeTokens } from "symbolon/auth/one-time-tokens";
-import { sealedCookie } from "symbolon/sealed-cookie";
+import { type SealedCookie, sealedCookie } from "symbolon/sealed-cookie";
+import { memoryStore } from "symbolon/stores/memory";
 import { manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
 import { Browser, cluster, loggedIn, type Opened, ORIGIN, USER } from "../support/carried-sessions.ts";
@@ -127,6 +130,46 @@ describe("a session that the client carries", () => {
     const browser = await loggedIn(before);
     await browser.visit(after, ({ session }) => (session.data["n"] = 1));
     expect(await browser.state(after)).toBe(USER);
+  });
+});
+
+describe("a process that remembers a session", () => {
+  const call = { now: 0, signal: new AbortController().signal };
+  const place = { space: "space", route: 1, lookup: "lookup", owner: null, tenant: null };
+  const times = { createdAt: 0, touchedAt: 0, deadline: 1000 };
+  const record = { ...place, ...times, version: 1, envelope: Buffer.from("envelope"), data: null };
+  const change = { touchedAt: 1, deadline: 1001, envelope: Buffer.from("changed") };
+
+  async function presented(store: SealedCookie): Promise<StoredRecord> {
+    await store.create(record, call);
+    const found = await store.present(record, store.pack(record), call);
+    if (found === null || isTombstone(found)) throw new Error("The record is gone.");
+    return found;
+  }
+
+  it("does not forget its end for a request that was opened before", async () => {
+    const store = sealedCookie();
+    const opened = await presented(store);
+    await store.delete(record, { reason: "logout", at: 1 }, call);
+    store.keep(opened);
+    expect(await store.read(record, call)).toMatchObject({ reason: "logout" });
+    expect(await store.update(record, 1, change, call)).toBe("missing");
+  });
+
+  it("does not forget a newer version for a request that was opened before", async () => {
+    const store = sealedCookie();
+    const opened = await presented(store);
+    expect(await store.update(record, 1, change, call)).toBe("updated");
+    store.keep(opened);
+    expect(await store.read(record, call)).toMatchObject({ version: 2 });
+  });
+
+  it("is ended by one of those who end it at once", async () => {
+    const store = sealedCookie({ revocations: memoryStore() });
+    await presented(store);
+    const reasons = ["one", "two", "three"];
+    const ended = await Promise.all(reasons.map(async (reason) => store.delete(record, { reason, at: 1 }, call)));
+    expect(ended.filter(Boolean)).toHaveLength(1);
   });
 });
 
