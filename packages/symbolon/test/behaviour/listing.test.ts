@@ -106,7 +106,7 @@ describe.each(stores)("listing on the %s store", (_, open) => {
       current: true,
     });
     expect(listed.filter(({ current }) => current)).toHaveLength(1);
-    expect(JSON.stringify(listed)).not.toContain("tea");
+    expect(JSON.stringify(listed)).not.toContain("cup of tea");
     expect(JSON.stringify(listed)).not.toContain(token.slice(3, 20));
   });
 
