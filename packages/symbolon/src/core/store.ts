@@ -244,6 +244,13 @@ export interface LockKey {
   readonly lock: string;
 }
 
+/** A lock in somebody's hands. */
+export interface HeldLock {
+  /** `LockKey.lock` of it. */
+  readonly lock: string;
+  readonly holder: string;
+}
+
 /** What became of an attempt to take a lock. */
 export type Acquisition =
   /** Held from now on. `fence` is greater than that of every holder before: a positive safe integer. */
@@ -265,6 +272,18 @@ export interface Locking {
   renewLock(key: LockKey, holder: string, lease: number, call: StoreCall): Awaitable<boolean>;
   /** Frees the lock if this holder still has it; answers whether it had. */
   releaseLock(key: LockKey, holder: string, call: StoreCall): Awaitable<boolean>;
+  /**
+   * As `update`, but only while this holder has the lock: in one atomic step with that, so that whoever takes the lock
+   * next finds the write, and no write of this holder comes after. Answers `lost`, before all else, when the holder has
+   * it no more; then nothing has changed. The lock lives with the record: it has the same space and route.
+   */
+  updateUnderLock(
+    key: RecordKey,
+    expectedVersion: number,
+    change: RecordChange,
+    held: HeldLock,
+    call: StoreCall,
+  ): Awaitable<"updated" | "conflict" | "missing" | "lost">;
 }
 
 /** Hears what is written, by whichever process. What it throws is ignored. */
