@@ -3,6 +3,7 @@ import {
   type Admitting,
   canAdmit,
   canClose,
+  canLock,
   canPrune,
   canReplicate,
   canWarn,
@@ -13,6 +14,7 @@ import {
   hasTenantIndex,
   type Invalidations,
   isTombstone,
+  type Locking,
   type OwnerIndex,
   type Pruning,
   type RecordKey,
@@ -156,6 +158,14 @@ export function cached(near: NearOptions, far: Store): Store & Caching & Closing
           () => kept.forgetWhere(({ deadline }) => deadline <= before),
           () => far.prune(before, limit, call),
         ),
+    };
+    Object.assign(store, ability);
+  }
+
+  if (canLock(far)) {
+    const ability: Pick<Locking, "updateUnderLock"> = {
+      updateUnderLock: (key, expectedVersion, change, held, call) =>
+        writing(key, () => far.updateUnderLock(key, expectedVersion, change, held, call)),
     };
     Object.assign(store, ability);
   }

@@ -10,6 +10,8 @@ import {
   type OwnerIndex,
   type OwnerKey,
   type Pruning,
+  type RecordChange,
+  type RecordKey,
   type Replication,
   type Store,
   type StoreCall,
@@ -111,6 +113,22 @@ export function fileStore(root: string, options: FileStoreOptions = {}): FileSto
     });
   }
 
+  async function update(
+    held: Held,
+    key: RecordKey,
+    expectedVersion: number,
+    { touchedAt, deadline, envelope, data }: RecordChange,
+  ): Promise<"updated" | "conflict" | "missing"> {
+    const before = await records.find(key);
+    if (before === null || !isRecord(before)) return "missing";
+    const { entry } = before;
+    if (entry.version !== expectedVersion) return "conflict";
+    const kept = data === undefined ? entry.data : data;
+    const after = { ...entry, touchedAt, deadline, envelope, data: kept, version: expectedVersion + 1 };
+    await records.change(held, [{ key, before, after }]);
+    return "updated";
+  }
+
   /** Live and past their deadline alike. */
   async function ofOwner(folder: string, { space, route, owner }: OwnerKey): Promise<FiledEntry<StoredRecord>[]> {
     const found = await records.ofRoute(folder, route);
@@ -195,17 +213,8 @@ export function fileStore(root: string, options: FileStoreOptions = {}): FileSto
         return "created";
       }),
 
-    update: (key, expectedVersion, { touchedAt, deadline, envelope, data }, call) =>
-      change(key, call, async (held) => {
-        const before = await records.find(key);
-        if (before === null || !isRecord(before)) return "missing";
-        const { entry } = before;
-        if (entry.version !== expectedVersion) return "conflict";
-        const kept = data === undefined ? entry.data : data;
-        const after = { ...entry, touchedAt, deadline, envelope, data: kept, version: expectedVersion + 1 };
-        await records.change(held, [{ key, before, after }]);
-        return "updated";
-      }),
+    update: (key, expectedVersion, fields, call) =>
+      change(key, call, (held) => update(held, key, expectedVersion, fields)),
 
     delete: (key, ending, call) =>
       change(key, call, async (held) => {
@@ -319,6 +328,12 @@ export function fileStore(root: string, options: FileStoreOptions = {}): FileSto
     renewLock: (key, by, lease, call) => change(key, call, (held) => leases.renew(held, key, by, lease, call.now)),
 
     releaseLock: (key, by, call) => change(key, call, (held) => leases.release(held, key, by, call.now)),
+
+    updateUnderLock: ({ space, route, lookup }, expectedVersion, fields, { lock, holder: by }, call) =>
+      change({ space, route }, call, async (held) => {
+        if (!(await leases.isHeld(held, { space, route, lock }, by, call.now))) return "lost";
+        return update(held, { space, route, lookup }, expectedVersion, fields);
+      }),
 
     onWarning: (listener) => warned.add(listener),
 

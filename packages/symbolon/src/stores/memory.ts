@@ -8,6 +8,8 @@ import {
   type OwnerIndex,
   type PageRequest,
   type Pruning,
+  type RecordChange,
+  type RecordKey,
   type RecordPage,
   type Replication,
   type Store,
@@ -137,6 +139,24 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     slots.delete(slot.entry.lookup);
   }
 
+  function update(key: RecordKey, expectedVersion: number, change: RecordChange): "updated" | "conflict" | "missing" {
+    const slot = find(key.lookup, key.space);
+    if (slot === undefined || isTombstone(slot.entry)) return "missing";
+    const { entry } = slot;
+    if (entry.version !== expectedVersion) return "conflict";
+    slot.entry = {
+      ...entry,
+      touchedAt: change.touchedAt,
+      deadline: change.deadline,
+      version: expectedVersion + 1,
+      envelope: own(change.envelope),
+      data: change.data === undefined ? entry.data : change.data && own(change.data),
+    };
+    buckets.file(slot);
+    told.changed(key.lookup);
+    return "updated";
+  }
+
   function end(slot: Slot, record: StoredRecord, ending: Ending, now: number): void {
     const deadline = Math.min(record.deadline, ending.at + TOMBSTONE_MS);
     const { space, route, lookup } = record;
@@ -206,23 +226,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       return "created";
     },
 
-    update(key, expectedVersion, change) {
-      const slot = find(key.lookup, key.space);
-      if (slot === undefined || isTombstone(slot.entry)) return "missing";
-      const { entry } = slot;
-      if (entry.version !== expectedVersion) return "conflict";
-      slot.entry = {
-        ...entry,
-        touchedAt: change.touchedAt,
-        deadline: change.deadline,
-        version: expectedVersion + 1,
-        envelope: own(change.envelope),
-        data: change.data === undefined ? entry.data : change.data && own(change.data),
-      };
-      buckets.file(slot);
-      told.changed(key.lookup);
-      return "updated";
-    },
+    update: (key, expectedVersion, change) => update(key, expectedVersion, change),
 
     delete(key, ending, call) {
       const slot = find(key.lookup, key.space);
@@ -306,6 +310,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       const wasHeld = locks.release(key, holder, call.now);
       if (wasHeld) told.released(key.lock);
       return wasHeld;
+    },
+
+    updateUnderLock({ space, route, lookup }, expectedVersion, change, { lock, holder }, call) {
+      if (!locks.isHeld({ space, route, lock }, holder, call.now)) return "lost";
+      return update({ space, route, lookup }, expectedVersion, change);
     },
 
     subscribe: (listener) => told.add(listener),

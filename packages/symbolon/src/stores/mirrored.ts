@@ -4,6 +4,7 @@ import {
   type Awaitable,
   canAdmit,
   canClose,
+  canLock,
   canPrune,
   canReplicate,
   canWarn,
@@ -12,9 +13,11 @@ import {
   hasTenantIndex,
   isCaching,
   isTombstone,
+  type Locking,
   type OwnerIndex,
   type OwnerKey,
   type Pruning,
+  type RecordChange,
   type RecordKey,
   type RecordPage,
   type Replication,
@@ -107,6 +110,23 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
     return (mirror, call) => catchUp(key, mirror, call);
   }
 
+  /** Updates a record at the primary and, if that did, at the mirrors, which have no locks of their own to look at. */
+  async function updateAll<A extends string>(
+    key: RecordKey,
+    expectedVersion: number,
+    change: RecordChange,
+    call: StoreCall,
+    atPrimary: () => Awaitable<A>,
+  ): Promise<A> {
+    const answer = await writePrimary(call.now, atPrimary, catchingUp(key));
+    if (answer !== "updated") return answer;
+    await atAll(call.now, async (mirror, limited) => {
+      const mirrorAnswer = await mirror.update(key, expectedVersion, change, limited);
+      if (mirrorAnswer !== "updated") await catchUp(key, mirror, limited);
+    });
+    return answer;
+  }
+
   /** Ends many records everywhere. When the primary throws, nobody knows which of them ended there. */
   async function endMany(now: number, atPrimary: () => Awaitable<number>, atMirror: MirrorWork): Promise<number> {
     try {
@@ -166,19 +186,8 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
       return answer;
     },
 
-    async update(key, expectedVersion, change, call) {
-      const answer = await writePrimary(
-        call.now,
-        () => primary.update(key, expectedVersion, change, call),
-        catchingUp(key),
-      );
-      if (answer !== "updated") return answer;
-      await atAll(call.now, async (mirror, limited) => {
-        const mirrorAnswer = await mirror.update(key, expectedVersion, change, limited);
-        if (mirrorAnswer !== "updated") await catchUp(key, mirror, limited);
-      });
-      return answer;
-    },
+    update: (key, expectedVersion, change, call) =>
+      updateAll(key, expectedVersion, change, call, () => primary.update(key, expectedVersion, change, call)),
 
     async delete(key, ending, call) {
       const answer = await writePrimary(call.now, () => primary.delete(key, ending, call), catchingUp(key));
@@ -248,6 +257,16 @@ export function mirrored(primary: Store, others: readonly Store[], options: Mirr
         await atAll(call.now, (mirror, limited) => canPrune(mirror) && mirror.prune(before, limit, limited), "report");
         return removed;
       },
+    };
+    Object.assign(store, ability);
+  }
+
+  if (canLock(primary)) {
+    const ability: Pick<Locking, "updateUnderLock"> = {
+      updateUnderLock: (key, expectedVersion, change, held, call) =>
+        updateAll(key, expectedVersion, change, call, () =>
+          primary.updateUnderLock(key, expectedVersion, change, held, call),
+        ),
     };
     Object.assign(store, ability);
   }

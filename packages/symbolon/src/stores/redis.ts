@@ -7,6 +7,7 @@ import type {
   Locking,
   OwnerIndex,
   Pruning,
+  RecordChange,
   Replication,
   Store,
   StoreCall,
@@ -108,11 +109,28 @@ function indexesOf(keys: RedisKeys, bucket: number): string[] {
   return [keys.expiry(bucket), keys.index(bucket)];
 }
 
-function recordMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Store & Pick<Replication, "apply"> {
+function recordMethods(
+  calls: RedisCalls,
+  keys: RedisKeys,
+  channel: string,
+): Store & Pick<Replication, "apply"> & Pick<Locking, "updateUnderLock"> {
   const touched = (key: Parameters<RedisKeys["record"]>[0]): string[] => [
     ...indexesOf(keys, keys.bucketOf(key.route)),
     keys.record(key),
   ];
+
+  async function update(
+    names: readonly string[],
+    expectedVersion: number,
+    { touchedAt, deadline, envelope, data }: RecordChange,
+    holder: string,
+    call: StoreCall,
+  ): Promise<string> {
+    const change = [`${expectedVersion}`, `${touchedAt}`, `${deadline}`, bytesOf(envelope)];
+    const withData = data === undefined ? ["keep", ""] : data === null ? ["none", ""] : ["set", bytesOf(data)];
+    const words = [`${call.now}`, newWriteId(), channel, ...change, ...withData, holder];
+    return textOf(await calls.run(UPDATE, names, words, call));
+  }
 
   return {
     async read(key, call) {
@@ -127,12 +145,16 @@ function recordMethods(calls: RedisCalls, keys: RedisKeys, channel: string): Sto
       return textOf(await calls.run(CREATE, touched(record), words, call)) === "created" ? "created" : "exists";
     },
 
-    async update(key, expectedVersion, { touchedAt, deadline, envelope, data }, call) {
-      const change = [`${expectedVersion}`, `${touchedAt}`, `${deadline}`, bytesOf(envelope)];
-      const withData = data === undefined ? ["keep"] : data === null ? ["none"] : ["set", bytesOf(data)];
-      const words = [`${call.now}`, newWriteId(), channel, ...change, ...withData];
-      const answer = textOf(await calls.run(UPDATE, touched(key), words, call));
+    async update(key, expectedVersion, change, call) {
+      const answer = await update(touched(key), expectedVersion, change, "", call);
       return answer === "updated" || answer === "conflict" ? answer : "missing";
+    },
+
+    async updateUnderLock(key, expectedVersion, change, { lock, holder }, call) {
+      const { space, route } = key;
+      const withLock = [...touched(key), keys.lock({ space, route, lock })];
+      const answer = await update(withLock, expectedVersion, change, holder, call);
+      return answer === "updated" || answer === "conflict" || answer === "missing" ? answer : "lost";
     },
 
     async delete(key, ending, call) {

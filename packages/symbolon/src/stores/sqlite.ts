@@ -8,6 +8,7 @@ import type {
   OwnerIndex,
   PageRequest,
   Pruning,
+  RecordChange,
   RecordKey,
   RecordPage,
   Replication,
@@ -32,6 +33,7 @@ import {
 } from "./shared/sql-rows.ts";
 import { inTransaction, type SqliteClient } from "./shared/sqlite-client.ts";
 import { sqliteLocks } from "./shared/sqlite-locks.ts";
+import { updateOf } from "./shared/sql-statements.ts";
 import { migrationsFor, openTables, type SqliteTableOptions, sqliteTables } from "./shared/sqlite-tables.ts";
 
 export type { Migration } from "./shared/migrations.ts";
@@ -78,6 +80,16 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
     } catch (error) {
       throw new StoreUnavailableError("The SQLite client failed; see the cause.", { cause: error });
     }
+  }
+
+  function update(
+    key: RecordKey,
+    expectedVersion: number,
+    change: RecordChange,
+  ): "updated" | "conflict" | "missing" {
+    const [statement, values] = updateOf(sql, key, expectedVersion, change);
+    if (changed(statement.run(...values))) return "updated";
+    return sql.isLive.get(key.lookup, key.space) ? "conflict" : "missing";
   }
 
   /** A tombstone that is already garbage is not left behind. */
@@ -157,16 +169,7 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
 
     create: (record) => attempt(() => (changed(sql.create.run(...valuesOf(record))) ? "created" : "exists")),
 
-    update: (key, expectedVersion, change) =>
-      attempt(() => {
-        const { touchedAt, deadline, envelope, data } = change;
-        const values = [touchedAt, deadline, bucketOf(deadline), envelope];
-        const where = [key.lookup, key.space, expectedVersion];
-        const done =
-          data === undefined ? sql.update.run(...values, ...where) : sql.updateData.run(...values, data, ...where);
-        if (changed(done)) return "updated";
-        return sql.isLive.get(key.lookup, key.space) ? "conflict" : "missing";
-      }),
+    update: (key, expectedVersion, change) => attempt(() => update(key, expectedVersion, change)),
 
     delete: (key, ending, call) => attempt(() => end(key, ending, call.now) > 0),
 
@@ -237,6 +240,14 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
     acquireLock: (...asked) => attempt(() => locks.acquireLock(...asked)),
     renewLock: (...asked) => attempt(() => locks.renewLock(...asked)),
     releaseLock: (...asked) => attempt(() => locks.releaseLock(...asked)),
+
+    updateUnderLock: (key, expectedVersion, change, { lock, holder }, call) =>
+      attempt(() =>
+        inTransaction(client, () => {
+          const { space, route } = key;
+          return locks.isHeld({ space, route, lock }, holder, call) ? update(key, expectedVersion, change) : "lost";
+        }),
+      ),
   };
 }
 

@@ -32,7 +32,7 @@ const READS: ReadonlySet<string> = new Set(
   "read scan listByOwner countByOwner listByTenant countByTenant countOwners".split(" "),
 );
 const WRITES: ReadonlySet<string> = new Set(
-  "create admit update delete apply prune deleteByOwner deleteByTenant".split(" "),
+  "create admit update updateUnderLock delete apply prune deleteByOwner deleteByTenant".split(" "),
 );
 
 /** Puts faults in front of a store; without any, its calls go straight through. */

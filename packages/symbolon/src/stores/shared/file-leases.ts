@@ -32,6 +32,7 @@ export interface FileLeases {
   acquire(held: Held, key: LockKey, holder: string, lease: number, now: number): Promise<Acquisition>;
   renew(held: Held, key: LockKey, holder: string, lease: number, now: number): Promise<boolean>;
   release(held: Held, key: LockKey, holder: string, now: number): Promise<boolean>;
+  isHeld(held: Held, key: LockKey, holder: string, now: number): Promise<boolean>;
 }
 
 /** Leases under a root. */
@@ -75,6 +76,8 @@ export function fileLeases(root: string): FileLeases {
 
     release: (held, key, holder, now) =>
       change(held, key, now, (found) => (found?.holder === holder ? { answer: true, lease: null } : { answer: false })),
+
+    isHeld: (held, key, holder, now) => change(held, key, now, (found) => ({ answer: found?.holder === holder })),
   };
 }
 

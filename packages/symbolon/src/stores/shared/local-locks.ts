@@ -12,6 +12,7 @@ export interface LocalLocks {
   acquire(key: LockKey, holder: string, lease: number, now: number): Acquisition;
   renew(key: LockKey, holder: string, lease: number, now: number): boolean;
   release(key: LockKey, holder: string, now: number): boolean;
+  isHeld(key: LockKey, holder: string, now: number): boolean;
 }
 
 /** Locks whose lease ran out are looked for once there are so many. */
@@ -56,6 +57,8 @@ export function localLocks(): LocalLocks {
     release(key, holder, now) {
       return heldBy(key, holder, now) !== null && locks.delete(nameOf(key));
     },
+
+    isHeld: (key, holder, now) => heldBy(key, holder, now) !== null,
   };
 }
 

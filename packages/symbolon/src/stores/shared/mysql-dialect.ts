@@ -3,7 +3,7 @@ import { TOMBSTONE_MS } from "../../core/store.ts";
 import type { MysqlTables } from "./mysql-tables.ts";
 import type { LockStatements, SqlDialect } from "./sql-dialect.ts";
 import { endingValuesOf, textOf } from "./sql-rows.ts";
-import { sqlStatements } from "./sql-statements.ts";
+import { type SqlStatements, sqlStatements, updateOf } from "./sql-statements.ts";
 
 /** Microseconds since the epoch by the server's clock, whatever the time zone of the connection. */
 const CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
@@ -46,11 +46,11 @@ export function mysqlDialect({ sessions, locks }: MysqlTables): SqlDialect {
       return (await run(`${from} WHERE lookup IN (${marksFor(lookups)})`, lookups)).affected;
     },
 
-    locks: lockStatements(locks),
+    locks: lockStatements(locks, statements),
   };
 }
 
-function lockStatements(locks: string): LockStatements {
+function lockStatements(locks: string, statements: SqlStatements): LockStatements {
   const mine = `space = ? AND \`lock\` = ? AND holder = ? AND expires_at > ${CLOCK}`;
   // The last assignment is right whether or not the one before it counts already, which a mode of MariaDB decides.
   const take =
@@ -71,6 +71,15 @@ function lockStatements(locks: string): LockStatements {
     },
     renew: `UPDATE ${locks} SET expires_at = ${CLOCK} + ? WHERE ${mine}`,
     release: `UPDATE ${locks} SET expires_at = -${CLOCK} WHERE ${mine}`,
+    async update(run, key, expectedVersion, change, { lock, holder }) {
+      const [found] = (await run(statements.versionForUpdate, [key.lookup, key.space])).rows;
+      const held = await run(`SELECT 1 FROM ${locks} WHERE ${mine} FOR UPDATE`, [key.space, lock, holder]);
+      if (held.rows.length === 0) return "lost";
+      if (found === undefined) return "missing";
+      if (Number(found[0]) !== expectedVersion) return "conflict";
+      await run(...updateOf(statements, key, expectedVersion, change));
+      return "updated";
+    },
     prune: `DELETE FROM ${locks} WHERE expires_at > ? - ${CLOCK} AND expires_at < ${CLOCK} - ? ORDER BY expires_at LIMIT ?`,
   };
 }

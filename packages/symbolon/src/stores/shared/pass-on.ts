@@ -24,7 +24,7 @@ type Abilities = OwnerIndex & Admitting & TenantIndex & Pruning & Locking & Inva
 const METHODS: readonly (keyof Abilities)[] = [
   ...(["listByOwner", "countByOwner", "deleteByOwner", "admit"] as const),
   ...(["listByTenant", "countByTenant", "countOwners", "deleteByTenant", "prune"] as const),
-  ...(["acquireLock", "renewLock", "releaseLock", "subscribe", "scan", "apply"] as const),
+  ...(["acquireLock", "renewLock", "releaseLock", "updateUnderLock", "subscribe", "scan", "apply"] as const),
 ];
 
 /** Methods that call the store's own, for the abilities it has; not `close` and `onWarning`, which a wrapper has itself. */

@@ -1,7 +1,7 @@
 /** PostgreSQL's own ways. */
 import type { LockStatements, SqlDialect } from "./sql-dialect.ts";
 import { endingValuesOf } from "./sql-rows.ts";
-import { type SqlStatements, sqlStatements } from "./sql-statements.ts";
+import { type SqlStatements, sqlStatements, updateOf } from "./sql-statements.ts";
 import type { PostgresTables } from "./postgres-tables.ts";
 
 /** Microseconds since the epoch by the server's clock, also late in a transaction. */
@@ -48,7 +48,7 @@ export function postgresDialect({ sessions, locks }: PostgresTables, channel: st
       return (await run(text, [bucket, before, limit])).affected;
     },
 
-    locks: lockStatements(locks, channel),
+    locks: lockStatements(locks, common, channel),
   };
 }
 
@@ -63,7 +63,7 @@ function told(text: string, message: string, channel: string, columns = ""): str
   return `WITH told AS (${text}) SELECT ${columns}pg_notify('${channel}', ${message}) FROM told`;
 }
 
-function lockStatements(locks: string, channel: string | null): LockStatements {
+function lockStatements(locks: string, statements: SqlStatements, channel: string | null): LockStatements {
   const mine = `space = ? AND lock = ? AND holder = ? AND expires_at > ${CLOCK}`;
   const release = `UPDATE ${locks} SET expires_at = -${CLOCK} WHERE ${mine}`;
   const take =
@@ -75,8 +75,28 @@ function lockStatements(locks: string, channel: string | null): LockStatements {
   const look =
     `SELECT holder, fence, ceil((expires_at - ${CLOCK}) / 1000.0) FROM ${locks} ` +
     `WHERE space = ? AND lock = ? AND expires_at > ${CLOCK}`;
+  const written = channel === null ? "count(*)" : `count(pg_notify('${channel}', ${LOOKUP}))`;
+  // Each part waits for what it names: the record's row, then the lock's, then the clock, then the write.
+  const underLock = (update: string): string =>
+    `WITH found AS MATERIALIZED (${statements.versionForUpdate}), ` +
+    `mine AS MATERIALIZED (SELECT expires_at FROM ${locks} WHERE space = ? AND lock = ? AND holder = ? ` +
+    "AND (SELECT count(*) FROM found) >= 0 FOR UPDATE), " +
+    `held AS MATERIALIZED (SELECT 1 FROM mine WHERE expires_at > ${CLOCK}), ` +
+    `written AS (${update} AND (SELECT count(*) FROM held) > 0 RETURNING lookup) ` +
+    `SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM found), (SELECT ${written} FROM written)`;
+  const updates = { update: underLock(statements.update), updateData: underLock(statements.updateData) };
 
   return {
+    async update(run, key, expectedVersion, change, { lock, holder }) {
+      const { lookup, space } = key;
+      const [text, values] = updateOf(updates, key, expectedVersion, change);
+      const { rows } = await run(text, [lookup, space, space, lock, holder, ...values]);
+      const [held, found, written] = (rows[0] ?? []).map(Number);
+      if (!held) return "lost";
+      if (written) return "updated";
+      return found ? "conflict" : "missing";
+    },
+
     async acquire(run, { space, lock }, holder, lease) {
       const taken = (await run(take, [space, lock, holder, lease])).rows[0];
       if (taken !== undefined) return { holder, fence: Number(taken[0]), remaining: lease / 1000 };

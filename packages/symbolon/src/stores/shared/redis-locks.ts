@@ -6,7 +6,7 @@ import type { RedisKeys } from "./redis-keys.ts";
 import { ACQUIRE, RELEASE, RENEW } from "./redis-scripts.ts";
 
 /** Locks under keys; `channel` is empty where nobody is told of a release. */
-export function redisLocks(calls: RedisCalls, keys: RedisKeys, channel: string): Locking {
+export function redisLocks(calls: RedisCalls, keys: RedisKeys, channel: string): Omit<Locking, "updateUnderLock"> {
   const fenceOf = ({ route }: LockKey): string => keys.fence(keys.bucketOf(route));
   return {
     async acquireLock(key, holder, lease, call) {

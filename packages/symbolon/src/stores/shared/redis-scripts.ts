@@ -131,6 +131,14 @@ local function sweep()
 end
 `;
 
+/** What the scripts begin with that ask who has a lock. */
+const HOLDING = `
+local function isHeldBy(lock, holder)
+  local held = redis.call('GET', lock)
+  return held and string.match(held, '^%d+ (.*)$') == holder
+end
+`;
+
 /** Adds `KEYS[3]` as `ARGV[4]`, an entry; answers `created` or `exists`. */
 export const CREATE: RedisScript = recordScript(`
 local held = redis.call('GET', KEYS[3])
@@ -143,14 +151,17 @@ return 'created'
 
 /**
  * Replaces what may change of `KEYS[3]` if its version is `ARGV[4]`: touchedAt, deadline and envelope are `ARGV[5]` to
- * `ARGV[7]`; `ARGV[8]` says `keep` or `none`, or `set` data to `ARGV[9]`. Answers `updated`, `conflict` or `missing`.
+ * `ARGV[7]`; `ARGV[8]` says `keep` or `none`, or `set` data to `ARGV[9]`. With a fourth key, only while `ARGV[10]` has
+ * that lock. Answers `updated`, `lost`, `conflict` or `missing`.
  */
-export const UPDATE: RedisScript = recordScript(`
+export const UPDATE: RedisScript = recordScript(`${HOLDING}
 local found = redis.call('GET', KEYS[3])
 local held = found and parse(found)
-if not held or not held.live then return 'missing' end
+local isLive = held and held.live
 local version = tonumber(ARGV[4])
-if held.id == ID and held.version == version + 1 then return 'updated' end
+if isLive and held.id == ID and held.version == version + 1 then return 'updated' end
+if KEYS[4] and not isHeldBy(KEYS[4], ARGV[10]) then return 'lost' end
+if not isLive then return 'missing' end
 if held.version ~= version then return 'conflict' end
 local data = held.data
 if ARGV[8] == 'none' then data = nil end
@@ -424,16 +435,14 @@ return { 1, fence }
 `);
 
 /** Lets the lease of `KEYS[1]` last `ARGV[2]` ms from now if `ARGV[1]` holds it; answers 1 if so, else 0. */
-export const RENEW: RedisScript = script(`
-local held = redis.call('GET', KEYS[1])
-if not held or string.match(held, '^%d+ (.*)$') ~= ARGV[1] then return 0 end
+export const RENEW: RedisScript = script(`${HOLDING}
+if not isHeldBy(KEYS[1], ARGV[1]) then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `);
 
 /** Frees `KEYS[1]` if `ARGV[1]` holds it, and tells so on the channel `ARGV[2]`, if any, as `ARGV[3]`; answers 1 or 0. */
-export const RELEASE: RedisScript = script(`
-local held = redis.call('GET', KEYS[1])
-if not held or string.match(held, '^%d+ (.*)$') ~= ARGV[1] then return 0 end
+export const RELEASE: RedisScript = script(`${HOLDING}
+if not isHeldBy(KEYS[1], ARGV[1]) then return 0 end
 redis.call('DEL', KEYS[1])
 if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], 'r' .. ARGV[3]) end
 return 1

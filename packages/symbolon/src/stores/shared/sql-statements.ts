@@ -1,5 +1,6 @@
 /** The statements that all SQL stores have in common, with `?` where a value goes. */
-import { COLUMNS, SELECTED, UNKEYED } from "./sql-rows.ts";
+import type { RecordChange, RecordKey } from "../../core/store.ts";
+import { bucketOf, COLUMNS, SELECTED, type SqlValue, UNKEYED } from "./sql-rows.ts";
 
 /** What differs in the statements' words. */
 export interface SqlWords {
@@ -19,6 +20,8 @@ export interface SqlStatements {
   readonly read: string;
   /** lookup, space: a live record with its keys, which is then locked */
   readonly readForUpdate: string;
+  /** lookup, space: the version of a live record, which is then locked */
+  readonly versionForUpdate: string;
   /** lookup, space */
   readonly isLive: string;
   /** lookup */
@@ -59,6 +62,18 @@ export interface SqlStatements {
   readonly scan: string;
 }
 
+/** An update with or without data, and its values. */
+export function updateOf<S>(
+  { update, updateData }: { readonly update: S; readonly updateData: S },
+  { lookup, space }: RecordKey,
+  expectedVersion: number,
+  { touchedAt, deadline, envelope, data }: RecordChange,
+): [statement: S, values: SqlValue[]] {
+  const values = [touchedAt, deadline, bucketOf(deadline), envelope];
+  const where = [lookup, space, expectedVersion];
+  return data === undefined ? [update, [...values, ...where]] : [updateData, [...values, data, ...where]];
+}
+
 /** Conditions for `end`. */
 export const ONE = "lookup = ? AND space = ? AND ended_at IS NULL";
 export const OF_OWNER = "space = ? AND owner = ?";
@@ -86,6 +101,7 @@ export function sqlStatements(table: string, { least, noBytes, fromNothing, unle
   return {
     read: `SELECT ${UNKEYED} FROM ${table} WHERE lookup = ? AND space = ?`,
     readForUpdate: `SELECT ${SELECTED} FROM ${table} WHERE ${ONE} FOR UPDATE`,
+    versionForUpdate: `SELECT version FROM ${table} WHERE ${ONE} FOR UPDATE`,
     isLive: `SELECT 1 AS live FROM ${table} WHERE ${ONE}`,
     isTaken: `SELECT 1 AS taken FROM ${table} WHERE lookup = ?`,
     rivals: `SELECT lookup, created_at, touched_at ${live}`,

@@ -17,7 +17,7 @@ import { attempt, type Run, type SqlAnswer, type SqlClient } from "./sql-client.
 import type { Ended, SqlDialect } from "./sql-dialect.ts";
 import { listedAfter, NO_ENTRIES, NO_RECORDS, recordPage, replicaPage, scannedAfter } from "./sql-pages.ts";
 import { bucketOf, entryOf, LOCK_KEPT_MS, replacingValuesOf, rowOf, type SqlValue, valuesOf } from "./sql-rows.ts";
-import { OF_OWNER, OF_SPACE, OF_TENANT, ONE } from "./sql-statements.ts";
+import { OF_OWNER, OF_SPACE, OF_TENANT, ONE, updateOf } from "./sql-statements.ts";
 
 /** What every SQL store can do. */
 export interface SqlStore extends Store, OwnerIndex, Admitting, TenantIndex, Pruning, Replication, Locking {}
@@ -85,13 +85,7 @@ export function sqlStore(client: SqlClient, dialect: SqlDialect): SqlStore {
     },
 
     async update(key, expectedVersion, change, call) {
-      const { touchedAt, deadline, envelope, data } = change;
-      const values = [touchedAt, deadline, bucketOf(deadline), envelope];
-      const where = [key.lookup, key.space, expectedVersion];
-      const { affected } =
-        data === undefined
-          ? await run(statements.update, [...values, ...where], call)
-          : await run(statements.updateData, [...values, data, ...where], call);
+      const { affected } = await run(...updateOf(statements, key, expectedVersion, change), call);
       if (affected > 0) return "updated";
       const { rows } = await run(statements.isLive, [key.lookup, key.space], call);
       return rows.length > 0 ? "conflict" : "missing";
@@ -185,6 +179,9 @@ export function sqlStore(client: SqlClient, dialect: SqlDialect): SqlStore {
     async releaseLock({ space, lock }, holder, call) {
       return (await run(locks.release, [space, lock, holder], call)).affected > 0;
     },
+
+    updateUnderLock: (key, expectedVersion, change, held, call) =>
+      inOneStep(call, (each) => locks.update(each, key, expectedVersion, change, held)),
   };
 }
 

@@ -4,7 +4,7 @@
  * The row of a lock that is free stays for a while: should the clock be set back, the next fence is greater all the same.
  * `expires_at` is when the lease ends; of a lock that was released it is less than 0, and says when that was.
  */
-import type { Locking } from "../../core/store.ts";
+import type { LockKey, Locking, StoreCall } from "../../core/store.ts";
 import { inTransaction, type SqliteClient } from "./sqlite-client.ts";
 import type { Prepared } from "./sqlite-tables.ts";
 
@@ -16,19 +16,29 @@ interface LockRow {
   readonly expires_at: number | bigint;
 }
 
+/** Locks in the file. */
+export interface SqliteLocks extends Pick<Locking, "acquireLock" | "renewLock" | "releaseLock"> {
+  /** Needs a transaction around it, so that what is then done is one step with it. */
+  isHeld(key: LockKey, holder: string, call: StoreCall): boolean;
+}
+
 /** Makes the lock's operations; each is one transaction. */
-export function sqliteLocks(client: SqliteClient, sql: Prepared): Locking {
+export function sqliteLocks(client: SqliteClient, sql: Prepared): SqliteLocks {
   function find(space: string, lock: string): LockRow | undefined {
     return (sql.findLock.get(space, lock) ?? undefined) as LockRow | undefined;
+  }
+
+  function heldBy(space: string, lock: string, holder: string, now: number): LockRow | null {
+    const row = find(space, lock);
+    return row?.holder === holder && Number(row.expires_at) > now * US_PER_MS ? row : null;
   }
 
   /** Ends the lease at another instant if this holder still has it. */
   function moveEnd(space: string, lock: string, holder: string, now: number, until: number): boolean {
     return inTransaction(client, () => {
-      const row = find(space, lock);
-      const isHeld = row?.holder === holder && Number(row.expires_at) > now * US_PER_MS;
-      if (isHeld) sql.putLock.run(space, lock, holder, Number(row.fence), until * US_PER_MS);
-      return isHeld;
+      const row = heldBy(space, lock, holder, now);
+      if (row !== null) sql.putLock.run(space, lock, holder, Number(row.fence), until * US_PER_MS);
+      return row !== null;
     });
   }
 
@@ -49,5 +59,7 @@ export function sqliteLocks(client: SqliteClient, sql: Prepared): Locking {
     renewLock: ({ space, lock }, holder, lease, { now }) => moveEnd(space, lock, holder, now, now + lease),
 
     releaseLock: ({ space, lock }, holder, { now }) => moveEnd(space, lock, holder, now, -now),
+
+    isHeld: ({ space, lock }, holder, { now }) => heldBy(space, lock, holder, now) !== null,
   };
 }

@@ -13,7 +13,7 @@ export interface SqliteTableOptions {
 /** Every statement of the store, prepared once. */
 export type Prepared = Readonly<Record<SharedName | OwnName, SqliteStatement>>;
 
-type SharedName = Exclude<keyof SqlStatements, "end" | "due" | "readForUpdate" | "createIfRoom">;
+type SharedName = Exclude<keyof SqlStatements, "end" | "due" | "readForUpdate" | "versionForUpdate" | "createIfRoom">;
 
 type OwnName =
   | ("end" | "endByOwner" | "endByTenant" | "endBySpace" | "isLiveOf" | "countAtMost" | "prune")
@@ -101,6 +101,7 @@ function prepareAll(client: SqliteClient, { sessions, locks }: SqliteTables): Pr
     end,
     due: _due,
     readForUpdate: _read,
+    versionForUpdate: _version,
     createIfRoom: _create,
     ...shared
   } = sqlStatements(sessions, {
