@@ -18,6 +18,7 @@ import { closingCases } from "./contract/closing-cases.ts";
 import type { ContractCase } from "./contract/contract-case.ts";
 import { endingCases } from "./contract/ending-cases.ts";
 import { invalidationCases } from "./contract/invalidation-cases.ts";
+import { lockedUpdateCases } from "./contract/locked-update-cases.ts";
 import { lockingCases } from "./contract/locking-cases.ts";
 import { ownerIndexCases } from "./contract/owner-index-cases.ts";
 import { pruningCases } from "./contract/pruning-cases.ts";
@@ -41,6 +42,7 @@ export const storeContract: readonly ContractCase[] = [
   ...tenantIndexCases,
   ...pruningCases,
   ...lockingCases,
+  ...lockedUpdateCases,
   ...invalidationCases,
   ...replicationCases,
   ...closingCases,

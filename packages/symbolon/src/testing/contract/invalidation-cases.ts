@@ -24,6 +24,7 @@ import {
   recordsOf,
   sleep,
 } from "./contract-case.ts";
+import { callNow, newLock } from "./locks.ts";
 
 const needs = "invalidations";
 const ENDING = { reason: "revoked", at: NOW };
@@ -99,16 +100,33 @@ export const invalidationCases: readonly ContractCase[] = [
     },
   },
   {
+    name: "tells of an update under a lock, as of any other",
+    needs,
+    async run(context) {
+      const [first, second] = await openTwoTelling(context);
+      if (!canLock(first)) return;
+      const { changed, stop } = await listen(second);
+      const record = newRecord();
+      await createAll(first, [record]);
+      const key = newLock(record);
+      const held = { lock: key.lock, holder: "ann" };
+      await first.acquireLock(key, held.holder, WAIT_MS, callNow());
+      await first.updateUnderLock(record, 1, newChange(), held, callNow());
+      await untilHas(changed, [record.lookup]);
+      await stop();
+    },
+  },
+  {
     name: "tells of a lock that is released",
     needs,
     async run(context) {
       const [first, second] = await openTwoTelling(context);
       if (!canLock(first)) return;
       const { released, stop } = await listen(second);
-      const { space, route, lookup: lock } = newRecord();
-      await first.acquireLock({ space, route, lock }, "ann", WAIT_MS, callAt(Date.now()));
-      await first.releaseLock({ space, route, lock }, "ann", callAt(Date.now()));
-      await untilHas(released, [lock]);
+      const key = newLock();
+      await first.acquireLock(key, "ann", WAIT_MS, callNow());
+      await first.releaseLock(key, "ann", callNow());
+      await untilHas(released, [key.lock]);
       await stop();
     },
   },

@@ -1,12 +1,10 @@
 /** Cases for stores that keep locks. Leases may end by a server's clock, so these wait for real time, though not for long. */
 import assert from "node:assert/strict";
-import { canLock, type LockKey, type Locking, type Store } from "../../core/store.ts";
+import { canLock } from "../../core/store.ts";
 import {
   assertHolds,
   atOnce,
-  callAt,
   type ContractCase,
-  type ContractContext,
   createAll,
   digest,
   HOUR,
@@ -14,6 +12,7 @@ import {
   openWith,
   sleep,
 } from "./contract-case.ts";
+import { acquire, callNow, newLock, openTwoLocking, untilAcquired } from "./locks.ts";
 
 const needs = "lock";
 const SHORT = 250;
@@ -138,31 +137,3 @@ export const lockingCases: readonly ContractCase[] = [
     },
   },
 ];
-
-/** Leases end by the time of day, so the calls must tell it. */
-function callNow(): ReturnType<typeof callAt> {
-  return callAt(Date.now());
-}
-
-function newLock(): LockKey {
-  const { space, route, lookup: lock } = newRecord();
-  return { space, route, lock };
-}
-
-/** The fence, or null when somebody else has the lock. */
-async function acquire(store: Locking, key: LockKey, holder: string, lease = HOUR): Promise<number | null> {
-  const answer = await store.acquireLock(key, holder, lease, callNow());
-  return answer.status === "acquired" ? answer.fence : null;
-}
-
-async function untilAcquired(store: Locking, key: LockKey, holder: string): Promise<number> {
-  for (;;) {
-    const fence = await acquire(store, key, holder);
-    if (fence !== null) return fence;
-    await sleep(5);
-  }
-}
-
-async function openTwoLocking(context: ContractContext): Promise<readonly [Store & Locking, Store & Locking]> {
-  return [await openWith(context, canLock), await openWith(context, canLock)];
-}
