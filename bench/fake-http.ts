@@ -92,6 +92,10 @@ export class FakeResponse {
     throw error ?? new Error("The response was cut.");
   }
 
+  once(): this {
+    return this;
+  }
+
   emit(): boolean {
     return false;
   }

@@ -17,9 +17,12 @@ export type SymbolonErrorCode =
   | "ERR_NOT_SUPPORTED"
   | "ERR_HEADERS_SENT"
   | "ERR_SESSION_MISSING"
+  | "ERR_SESSION_ENDED"
   | "ERR_SESSION_LIMIT"
   | "ERR_NOT_ALLOWED"
   | "ERR_CSRF_REFUSED"
+  | "ERR_LOCK_TIMEOUT"
+  | "ERR_LEASE_LOST"
   | "ERR_STORE_UNAVAILABLE"
   | "ERR_STORE_TIMEOUT";
 
@@ -87,6 +90,26 @@ export class RecordCorruptError extends SymbolonError {
 /** Another request changed the session's data first, and `conflicts: 'strict'` (or too many rounds) forbids a merge. */
 export class ConflictError extends SymbolonError {
   override readonly code = "ERR_CONFLICT";
+  override readonly status = 409;
+  override readonly retryable = true;
+}
+
+/** The session ended before `session.lock` had it, or before what was changed under the lock was saved. */
+export class SessionEndedError extends SymbolonError {
+  override readonly code = "ERR_SESSION_ENDED";
+  override readonly status = 401;
+}
+
+/** Others held the lock for longer than `wait`. Nothing was done under it. */
+export class LockTimeoutError extends SymbolonError {
+  override readonly code = "ERR_LOCK_TIMEOUT";
+  override readonly status = 503;
+  override readonly retryable = true;
+}
+
+/** The lock was lost while it was held: its lease ran out unrenewed, so another may hold it. A write under it was not made. */
+export class LeaseLostError extends SymbolonError {
+  override readonly code = "ERR_LEASE_LOST";
   override readonly status = 409;
   override readonly retryable = true;
 }

@@ -7,8 +7,10 @@ export type { Client, NameDevice } from "./core/device.ts";
 export type { PinOptions } from "./core/pin.ts";
 export type { InspectReason } from "./core/engine.ts";
 export type { CsrfRefusal, SessionEvent, SessionEvents, SessionListener } from "./core/events.ts";
+export type { Lease } from "./core/lease.ts";
 export { type Duration, type Lifetime, lifetimePresets } from "./core/lifetime.ts";
 export { limitPresets, type Limits } from "./core/limits.ts";
+export type { LockOptions } from "./core/lock.ts";
 export {
   createSessionManager,
   type ClaimsChange,
@@ -21,6 +23,7 @@ export {
 } from "./core/manager.ts";
 export type { CookieOptions, SessionManagerOptions } from "./core/options.ts";
 export type { Device, SessionState } from "./core/record.ts";
+export type { RotationOptions } from "./core/rotation.ts";
 export type { SaveResult, Session } from "./core/session.ts";
 export type { SessionInfo } from "./core/session-info.ts";
 export type * from "./core/store.ts";
@@ -47,6 +50,7 @@ export {
   type HeaderSource,
   openSession,
   type OpenedSession,
+  type OpenOptions,
   type Refusal,
   refusalOf,
   sessionOf,

@@ -2,10 +2,12 @@
 import { NotAllowedError, OptionsError } from "../errors.ts";
 import { beginSession } from "./begin-session.ts";
 import { checkLogin, digestStamp, type LoginOptions } from "./beginning.ts";
+import type { Step } from "./engine.ts";
 import type { LiveSession, SaveResult } from "./live-session.ts";
 import type { Envelope, Snapshot } from "./record.ts";
+import { replaceToken } from "./rotate-token.ts";
 import { canEndByOwner } from "./store.ts";
-import { verifierMatches, verifierOf } from "./token.ts";
+import { verifierMatches } from "./token.ts";
 
 /** See `Session.login`. */
 export async function logIn(live: LiveSession, userId: string, options: LoginOptions): Promise<void> {
@@ -45,17 +47,18 @@ export async function checkStamp(live: LiveSession, stamp: string | null): Promi
 export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveResult> {
   const digest = digestStamp(stamp);
   if (live.isGone) return "gone";
-  const { envelope: before, record, own } = requireUser(live, "keepLogin");
+  const { envelope: before, record } = requireUser(live, "keepLogin");
   if (before.actor !== undefined) {
     throw new NotAllowedError("keepLogin: who acts as a user cannot change the user's credentials.");
   }
   let isKeptByOther = false;
-  const kept = await rotate(live, "stamp-changed", ({ shut, ...envelope }) => {
+  const keep = ({ shut, ...envelope }: Envelope, isOwn: boolean): Envelope | null => {
     isKeptByOther = envelope.stamp === digest;
     // Another request may have seen the new credentials before this one could write them to its session.
-    const { verifier, absoluteAt } = shut ?? envelope;
-    return verifier === own ? { ...envelope, absoluteAt, stamp: digest } : null;
-  });
+    const { absoluteAt } = shut ?? envelope;
+    return isOwn ? { ...envelope, absoluteAt, stamp: digest } : null;
+  };
+  const kept = await replaceToken(live, "stamp-changed", "at-once", keep, { opensShut: true });
   // Whoever else holds a token of this session by now did not prove to know the credentials.
   await endOthers(live, before, kept === "saved" || isKeptByOther ? [record.lookup] : []);
   return kept === "saved" ? kept : live.lose();
@@ -64,12 +67,12 @@ export async function keepLogin(live: LiveSession, stamp: string): Promise<SaveR
 /** See `Session.setRoles`. */
 export async function setRoles(live: LiveSession, roles: readonly string[]): Promise<SaveResult> {
   if (live.isGone) return "gone";
-  const { envelope: before, own } = requireUser(live, "setRoles");
+  const { envelope: before } = requireUser(live, "setRoles");
   const { id, userId } = before;
   let isRefused = false;
-  const result = await rotate(live, "roles-changed", (envelope) => {
-    // Roles are taken from any token, but given to none that this request did not issue.
-    isRefused = envelope.verifier !== own && !roles.every((role) => envelope.roles.includes(role));
+  const result = await replaceToken(live, "roles-changed", "at-once", (envelope, isOwn) => {
+    // Roles are taken from any token, but given to none that this request has no part in.
+    isRefused = !isOwn && !roles.every((role) => envelope.roles.includes(role));
     return isRefused || isSameList(envelope.roles, roles) ? null : { ...envelope, roles };
   });
   if (result === "gone") return live.lose();
@@ -83,7 +86,8 @@ export async function setExtra(live: LiveSession, extra: Envelope["extra"]): Pro
   if (live.isGone) return "gone";
   if (live.snapshot === null) return "unchanged";
   live.refuseUncarried();
-  const outcome = await live.engine.write(live.snapshot, ({ envelope }) => ({ envelope: { ...envelope, extra } }));
+  const step: Step = ({ envelope }) => ({ envelope: { ...envelope, extra } });
+  const outcome = await live.engine.write(live.snapshot, step, { under: live.lock?.heldOf(live.snapshot) ?? null });
   if (outcome.status === "gone") return live.lose();
   live.adopt(outcome.snapshot);
   return outcome.status;
@@ -125,39 +129,25 @@ async function checkNewest(live: LiveSession, snapshot: Snapshot, stamp: string 
     const { id, userId } = snapshot.envelope;
     engine.events.emit("stamp-changed", { id, userId });
   }
-  // With the token of before the change, this request may be the thief's.
-  if (outcome.status !== "unchanged" || !live.data.isOpenedBy(outcome.snapshot)) {
+  if (outcome.status !== "unchanged") {
     live.lose();
     return false;
   }
   live.adopt(outcome.snapshot);
-  return true;
+  // With the token of before the change, this request may be the thief's.
+  if (live.data.isOpenedBy(outcome.snapshot)) return true;
+  live.lose();
+  return false;
 }
 
-/** Insists on a user who is logged in, and on a way to send a new token; `own` is the verifier of the present one. */
-function requireUser(live: LiveSession, what: string): Snapshot & { readonly own: string } {
+/** Insists on a user who is logged in, and on a way to send a new token. */
+function requireUser(live: LiveSession, what: string): Snapshot {
   live.refuseUnsendable(what);
   const { snapshot, data } = live;
   if (snapshot?.envelope.state !== "authenticated" || data.token === null) {
     throw new NotAllowedError(`${what}: nobody is logged in.`);
   }
-  return { ...snapshot, own: verifierOf(data.token) };
-}
-
-async function rotate(
-  live: LiveSession,
-  reason: "roles-changed" | "stamp-changed",
-  change: (envelope: Envelope) => Envelope | null,
-): Promise<SaveResult> {
-  const { engine, snapshot, data } = live;
-  if (snapshot === null || data.token === null) return "gone";
-  const outcome = await engine.rotate(snapshot, data.token, change, reason === "stamp-changed");
-  if (outcome.status === "gone") return "gone";
-  live.adopt(outcome.snapshot, outcome.token);
-  if (outcome.token === null) return outcome.status;
-  const { id, userId } = outcome.snapshot.envelope;
-  engine.events.emit("rotated", { id, userId, reason });
-  return outcome.status;
+  return snapshot;
 }
 
 /** Ends all other sessions of the user; without an owner index, their next check of the stamp does. */

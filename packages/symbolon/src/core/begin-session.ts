@@ -174,7 +174,7 @@ function limitError(engine: Engine, userId: string, reached: "owner" | "total"):
 /** The token of a session that keeps its secret. */
 function respell(engine: Engine, { record, envelope }: Snapshot): string {
   const bytes = Buffer.from(envelope.secret ?? "", "base64url");
-  const token = respellToken(engine.vault.ring, record.space, envelope.id, record.route, bytes);
+  const token = respellToken("s1", engine.vault.ring, record.space, envelope.id, record.route, bytes);
   if (token === null) throw new RecordCorruptError("The session's key is gone.");
   return token;
 }

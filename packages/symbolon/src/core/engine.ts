@@ -4,23 +4,26 @@
  * One request, in order: read the token · ask the store · open the envelope · judge the time · (the application) ·
  * one conditional write, if anything changed.
  */
-import { ConflictError, NotSupportedError, StoreUnavailableError } from "../errors.ts";
+import { ConflictError, LeaseLostError, NotSupportedError, StoreUnavailableError } from "../errors.ts";
 import { secretBytes } from "../crypto/random.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { DataCodec } from "./data-codec.ts";
-import type { Client } from "./device.ts";
+import { type Client, noteDevice } from "./device.ts";
 import { EventHub } from "./events.ts";
 import { isExpired, isTouchDue } from "./lifetime.ts";
+import { Locks } from "./lock.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { checkPin } from "./pin.ts";
 import { RecentMap } from "./recent-map.ts";
 import { changeOf, type Envelope, type Snapshot, type SnapshotChange, type Vault } from "./record.ts";
+import { isRotationDue, lateTokens, standingOf } from "./rotation.ts";
 import { StoreCalls } from "./store-calls.ts";
 import {
   type Awaitable,
   canWarn,
   type Carrying,
   type Ending,
+  type HeldLock,
   isCaching,
   isCarrying,
   isTombstone,
@@ -36,6 +39,7 @@ import {
   mintToken,
   readToken,
   remintToken,
+  respellToken,
   secretOf,
   sessionKindOf,
   type TokenClaims,
@@ -56,6 +60,8 @@ export type InspectReason =
   | "unknown"
   /** Another token of the same session has replaced it. */
   | "wrong-secret"
+  /** Another token has replaced it so long ago that somebody has a copy: the session was ended. */
+  | "reuse-detected"
   | "expired"
   /** Ended before its time: `ended` says why and when. */
   | "ended"
@@ -66,7 +72,13 @@ export type InspectReason =
 
 /** What a token turned out to be. */
 export type Opened =
-  | { readonly ok: true; readonly snapshot: Snapshot; readonly needsStepUp?: boolean }
+  | {
+      readonly ok: true;
+      readonly snapshot: Snapshot;
+      /** The session's token, where the one that was presented is its predecessor. */
+      readonly successor?: string;
+      readonly needsStepUp?: boolean;
+    }
   | {
       readonly ok: false;
       readonly reason: InspectReason;
@@ -81,6 +93,32 @@ export interface Outcome {
   readonly snapshot: Snapshot;
 }
 
+/** How a token gives way to the next. */
+export interface Succession {
+  /**
+   * `grace`: as DESIGN 8.4 says, counted from when the new one is presented. `refresh`: counted from now, since the client
+   * asked for it. `at-once`: the one before is dead, and nobody gets the new one by it (R-011).
+   */
+  readonly manner: "grace" | "refresh" | "at-once";
+  /** Who gets the new token. */
+  readonly client?: Client;
+}
+
+/** What else a write depends on. */
+export interface WriteTerms {
+  /** Whether it may open a session that was shut. */
+  readonly opensShut?: boolean;
+  /** The lock of the session, where it is written only while that is held. */
+  readonly under?: HeldLock | null;
+}
+
+/** What became of a rotation: `token` is the session's, for whoever held the one given; null when another has it. */
+export interface RotationOutcome extends Outcome {
+  readonly token: string | null;
+  /** Whether this very call has replaced the token. */
+  readonly isOurs: boolean;
+}
+
 /** Works out a write from the newest version; null when nothing needs to be written. */
 export type Step = (current: Snapshot) => Awaitable<SnapshotChange | null>;
 
@@ -92,6 +130,9 @@ interface Seen {
 
 /** One attempt to open a token. `isDoubtful`: the store may have answered from a cache. */
 interface Attempt {
+  readonly token: string;
+  readonly kind: TokenKind;
+  readonly client: Client | null;
   readonly name: string;
   readonly key: RecordKey;
   readonly claims: TokenClaims;
@@ -113,6 +154,7 @@ export class Engine {
   readonly vault: Vault;
   readonly calls: StoreCalls;
   readonly codec: DataCodec;
+  readonly locks: Locks;
   /** Set where clients carry their records. */
   readonly carrying: Carrying | null;
   readonly #isCaching: boolean;
@@ -126,6 +168,7 @@ export class Engine {
     this.codec = new DataCodec(options);
     this.#queue = new CommitQueue(options.storeTimeout);
     this.calls = new StoreCalls(store, options.storeTimeout, options.clock, this.events);
+    this.locks = new Locks(this.calls);
     this.carrying = isCarrying(store) ? store : null;
     this.#isCaching = isCaching(store);
     // Later, so that the application has had the time to listen.
@@ -181,7 +224,7 @@ export class Engine {
     const claims = seen?.claims ?? readToken(kind, this.vault.ring, space, token);
     if (typeof claims === "string") return { ok: false, reason: claims };
     const key = { space, route: claims.route, lookup: claims.lookup };
-    const attempt: Attempt = { name, key, claims, seen, isDoubtful: this.#isCaching };
+    const attempt: Attempt = { token, kind, client, name, key, claims, seen, isDoubtful: this.#isCaching };
     const found = carried === null ? this.calls.ask("read", key) : this.calls.ask("present", key, carried);
     const opened =
       found instanceof Promise ? found.then((answer) => this.#judge(attempt, answer)) : this.#judge(attempt, found);
@@ -190,6 +233,14 @@ export class Engine {
     return opened instanceof Promise
       ? opened.then((one) => checkPin(this, one, client, pin))
       : checkPin(this, opened, client, pin);
+  }
+
+  /** Where the record of a genuine token would be; null for any other. Asks no store. */
+  placeOf(token: unknown): RecordKey | null {
+    const kind = sessionKindOf(token);
+    const space = this.vault.spaces[kind];
+    const claims = readToken(kind, this.vault.ring, space, token);
+    return typeof claims === "string" ? null : { space, route: claims.route, lookup: claims.lookup };
   }
 
   /** Reads a record as it is now, or what remains of it. */
@@ -222,11 +273,7 @@ export class Engine {
     }
     if (!same) {
       if (!verifierMatches(claims.verifier, snapshot.verifier)) {
-        if (isDoubtful) return this.#judgeAgain(attempt);
-        const { shut, lastSeenAt } = snapshot.envelope;
-        if (shut === undefined) return { ...this.#refuse(name, "wrong-secret"), replacedAt: lastSeenAt };
-        if (isExpired(snapshot.envelope, this.now())) return this.#refuse(name, "expired");
-        return { ...this.#refuse(name, "ended"), ended: { reason: "stamp-changed", at: lastSeenAt } };
+        return isDoubtful ? this.#judgeAgain(attempt) : this.#judgeReplaced(attempt, snapshot);
       }
       this.#remember(name, claims, snapshot);
     }
@@ -235,6 +282,38 @@ export class Engine {
       return { ok: true, snapshot };
     }
     return isDoubtful ? this.#judgeAgain(attempt) : this.#expire(name, snapshot);
+  }
+
+  /** Another token than the session's, but one that was issued for it: its tag is right. */
+  #judgeReplaced({ token, kind, client, name, claims }: Attempt, snapshot: Snapshot): Awaitable<Opened> {
+    const { vault, options } = this;
+    const { envelope, record } = snapshot;
+    const { shut, lastSeenAt, replaced } = envelope;
+    if (shut === undefined && isExpired(envelope, this.now())) return this.#expire(name, snapshot);
+    const refused = this.#refuse(name, "wrong-secret");
+    if (shut !== undefined) {
+      if (isExpired(envelope, this.now())) return { ok: false, reason: "expired" };
+      return { ok: false, reason: "ended", ended: { reason: "stamp-changed", at: lastSeenAt } };
+    }
+    const standing = standingOf(snapshot, claims, this.now(), options.rotation.grace);
+    if (standing === "reused") return this.#endReused(snapshot, client);
+    const secret = standing === "predecessor" ? vault.successorOf(snapshot, secretOf(token)) : null;
+    const { ring, spaces } = vault;
+    const successor =
+      secret === null ? null : respellToken(kind, ring, spaces[kind], envelope.id, record.route, secret);
+    if (successor === null) return { ...refused, replacedAt: replaced?.at ?? lastSeenAt };
+    return { ok: true, snapshot, successor };
+  }
+
+  /** Somebody has a copy of a token, and nobody can tell who: the session ends for all (R-134). */
+  async #endReused(snapshot: Snapshot, client: Client | null): Promise<Opened> {
+    const { id, userId, replaced } = snapshot.envelope;
+    if (await this.end(snapshot.record, "reuse-detected")) {
+      const presented = client === null ? null : noteDevice(client, this.options.nameDevice);
+      const holder = replaced?.by ?? null;
+      this.events.emit("reuse-detected", { id, userId, presented, holder, replacedAt: replaced?.at ?? null });
+    }
+    return { ok: false, reason: "reuse-detected" };
   }
 
   #refuse(name: string, reason: InspectReason): Opened & { readonly ok: false } {
@@ -303,62 +382,111 @@ export class Engine {
     return mintToken(kind, vault.ring.primary, space, route);
   }
 
+  /** The session's token in a version of it, for whoever holds this one: itself, or its successor; else null. */
+  tokenIn(snapshot: Snapshot, token: string): string | null {
+    const { envelope, record } = snapshot;
+    const own = verifierOf(token);
+    if ((envelope.shut?.verifier ?? envelope.verifier) === own) return token;
+    if (envelope.replaced?.verifiers[0] !== own) return null;
+    const secret = this.vault.successorOf(snapshot, secretOf(token));
+    if (secret === null) return null;
+    const { ring, spaces } = this.vault;
+    const kind = sessionKindOf(token);
+    return respellToken(kind, ring, spaces[kind], envelope.id, record.route, secret);
+  }
+
+  /** An envelope under the next token; the session's present one in `current` is `token`. */
+  succeed(
+    current: Snapshot,
+    envelope: Envelope,
+    token: string,
+    next: MintedToken,
+    { manner, client = {} }: Succession,
+  ): Envelope {
+    const { rotation, nameDevice } = this.options;
+    const now = this.now();
+    const isAtOnce = manner === "at-once" || this.carrying !== null;
+    const keepsSuccessor = !isAtOnce && rotation.grace > 0;
+    const tokens = { before: secretOf(token), next, keepsSuccessor };
+    const succeeded = this.vault.succeed(current.record.lookup, envelope, tokens);
+    const lastSeenAt = Math.max(now, envelope.lastSeenAt);
+    // Where clients carry their records, nobody can tell an old token from a new one.
+    if (this.carrying !== null) return { ...succeeded, lastSeenAt };
+    const late = isAtOnce ? lateTokens(current.envelope, now, rotation.grace) : [];
+    const replaced = {
+      at: now,
+      verifiers: [verifierOf(token), ...late],
+      ...(manner === "refresh" && { graceFrom: now }),
+      by: noteDevice(client, nameDevice),
+    };
+    return { ...succeeded, replaced, lastSeenAt };
+  }
+
+  /** Makes the next token of a session; null once its key was removed. */
+  mintNext({ envelope, record }: Snapshot): MintedToken | null {
+    const { ring, spaces } = this.vault;
+    const kind = envelope.state === "pending" ? "p1" : "s1";
+    return remintToken(kind, ring, spaces[kind], envelope.id, record.route);
+  }
+
   /**
-   * Gives a session another token, in one conditional write with what `change` makes of the envelope; the token
-   * before is dead. When another request has replaced the token meanwhile, only the change is written, and the
-   * answer has no token. `opensShut`: also a session that was shut under this very token.
+   * Gives a session another token, in one conditional write with what `change` makes of the envelope. Where another
+   * request has replaced the token meanwhile, whoever may have its successor gets that or replaces it in turn, as the
+   * manner says; for others only the change is written.
    */
   async rotate(
     start: Snapshot,
     token: string,
-    change: (envelope: Envelope) => Envelope | null = (envelope) => envelope,
-    opensShut = false,
-  ): Promise<Outcome & { readonly token: string | null }> {
-    const { vault } = this;
-    const { id, state } = start.envelope;
-    // Of the token, not of the snapshot: that may be a version with another's token already.
-    const own = verifierOf(token);
-    const kind = state === "pending" ? "p1" : "s1";
-    const next = remintToken(kind, vault.ring, vault.spaces[kind], id, start.record.route);
-    if (next === null) return { status: "gone", snapshot: start, token: null };
+    succession: Succession,
+    change: (envelope: Envelope, isOwn: boolean) => Envelope | null = (envelope) => envelope,
+    terms: WriteTerms = {},
+  ): Promise<RotationOutcome> {
+    const next = this.mintNext(start);
+    if (next === null) return { status: "gone", snapshot: start, token: null, isOurs: false };
     let isOurs = false;
     const outcome = await this.write(
       start,
       (current) => {
-        const changed = change(current.envelope);
-        isOurs = changed !== null && (current.envelope.shut?.verifier ?? current.envelope.verifier) === own;
+        const held = this.tokenIn(current, token);
+        // One successor for all who held the token before, unless that is to be dead, too.
+        const isServed = held !== token && succession.manner !== "at-once";
+        const changed = change(current.envelope, held !== null);
+        isOurs = changed !== null && held !== null && !isServed;
         if (changed === null) return null;
-        if (!isOurs) return changed === current.envelope ? null : { envelope: changed };
-        const generation = current.envelope.generation + 1;
-        const wrap = vault.rewrap(current, secretOf(token), next.secret, generation);
-        const verifier = next.verifier.toString("base64url");
-        const kept = changed.secret === undefined ? {} : { secret: next.secret.toString("base64url") };
-        return { envelope: { ...changed, ...kept, generation, verifier, wrap, lastSeenAt: this.now() } };
+        if (held === null || isServed) return changed === current.envelope ? null : { envelope: changed };
+        return { envelope: this.succeed(current, changed, held, next, succession) };
       },
-      opensShut,
+      terms,
     );
-    return { ...outcome, token: outcome.status === "saved" && isOurs ? next.text : null };
+    if (outcome.status === "saved" && isOurs) return { ...outcome, token: next.text, isOurs };
+    const served = succession.manner === "at-once" ? null : this.tokenIn(outcome.snapshot, token);
+    return { ...outcome, token: outcome.status === "gone" ? null : served, isOurs: false };
   }
 
   /**
    * Writes what `step` works out, on the newest version, until it lands: one conditional update, replayed after a
    * conflict. Never revives: a record that is gone, or that has expired, is answered `gone`, and so is one that is shut,
    * save to who may open it again.
+   *
+   * @throws {LeaseLostError} or {ConflictError} under a lock: when that is lost, or when somebody without it has written
+   * data meanwhile, which nothing is replayed on.
    */
-  async write(start: Snapshot, step: Step, opensShut = false): Promise<Outcome> {
+  async write(start: Snapshot, step: Step, { opensShut = false, under = null }: WriteTerms = {}): Promise<Outcome> {
     const isOver = ({ envelope }: Snapshot): boolean =>
       isExpired(envelope, this.now()) || (envelope.shut !== undefined && !opensShut);
     return this.#queue.run(start, async (from) => {
       let current = from;
       for (let round = 0; round < MAX_ROUNDS; round++) {
         if (isOver(current)) return { status: "gone", snapshot: current };
+        if (under !== null && current.envelope.dataVersion !== start.envelope.dataVersion) throw unlockedWriteError();
         const worked = step(current);
         const change = worked instanceof Promise ? await worked : worked;
         if (change === null) return { status: "unchanged", snapshot: current };
         // The step may have taken long.
         if (isOver(current)) return { status: "gone", snapshot: current };
         const next = this.vault.sealNext(current, change);
-        const answer = await this.#update(current, next, change.data !== undefined);
+        const answer = await this.#update(current, next, change.data !== undefined, under);
+        if (answer === "lost") throw leaseLostError();
         if (answer === "updated") return { status: "saved", snapshot: next };
         const newer = answer === "missing" ? null : await this.reread(current);
         if (newer === null) return { status: "gone", snapshot: current };
@@ -371,15 +499,33 @@ export class Engine {
   }
 
   /** Whether it is time to write down that the session is in use. */
-  isTouchDue(snapshot: Snapshot): boolean {
-    return isTouchDue(snapshot.envelope, this.now(), this.options.touchEvery);
+  isTouchDue({ envelope }: Snapshot): boolean {
+    return isTouchDue(envelope, this.now(), this.options.touchEvery);
   }
 
-  async #update(current: Snapshot, next: Snapshot, withData: boolean): Promise<"updated" | "conflict" | "missing"> {
+  /** Whether a token that was presented is due to be replaced. */
+  isRotationDue({ envelope }: Snapshot): boolean {
+    return isRotationDue(envelope, this.now(), this.options.rotation);
+  }
+
+  /** Whether a token that was presented has to be replaced before it is used: where no grace makes it good twice. */
+  isUsedUp(snapshot: Snapshot): boolean {
+    return this.options.rotation.grace === 0 && this.isRotationDue(snapshot);
+  }
+
+  async #update(
+    current: Snapshot,
+    next: Snapshot,
+    withData: boolean,
+    under: HeldLock | null,
+  ): Promise<"updated" | "conflict" | "missing" | "lost"> {
+    const { calls } = this;
     const { version } = current.record;
     const change = changeOf(next, withData);
     try {
-      return await this.calls.ask("update", current.record, version, change);
+      return under === null
+        ? await calls.ask("update", current.record, version, change)
+        : await calls.ask("updateUnderLock", current.record, version, change, under);
     } catch (error) {
       if (await this.wasApplied(next.record, error)) return "updated";
       throw error;
@@ -413,6 +559,14 @@ export class Engine {
       throw error;
     }
   }
+}
+
+function unlockedWriteError(): ConflictError {
+  return new ConflictError("A request without the session's lock changed the data; nothing was written. Try again.");
+}
+
+function leaseLostError(): LeaseLostError {
+  return new LeaseLostError("The session's lock was held too long; nothing was written.");
 }
 
 /** The first rounds go at once; then a random pause of a few milliseconds lets the other writers through. */

@@ -26,8 +26,23 @@ export interface SessionEvents {
   };
   /** The session's own request ended it. */
   logout: SessionFacts;
-  /** A session got a new token, and why; the one before is dead. */
-  rotated: SessionFacts & { readonly reason: "refresh" | "roles-changed" | "stamp-changed" };
+  /**
+   * A session got a new token, and why: by `rotation.every`, by `session.rotate()`, by `refresh`; or at a change of roles
+   * or credentials, where the one before is dead at once.
+   */
+  rotated: SessionFacts & {
+    readonly reason: "scheduled" | "requested" | "refresh" | "roles-changed" | "stamp-changed";
+  };
+  /**
+   * A token was presented whose client must have had a later one: there are two who hold a token of the session, and it
+   * was ended (R-134). Whoever presented the old one, and whoever was given the present one, as far as they were known.
+   */
+  "reuse-detected": SessionFacts & {
+    readonly presented: Device | null;
+    readonly holder: Device | null;
+    /** When the present token took the place of the one before, in ms since the epoch. */
+    readonly replacedAt: number | null;
+  };
   /** The roles of a live session were replaced. */
   "roles-changed": SessionFacts & { readonly roles: readonly string[] };
   /** A session was ended by handle or token, or by `reset`. */

@@ -11,7 +11,10 @@ import { beginSession, type Begun } from "./begin-session.ts";
 import type { Engine } from "./engine.ts";
 import { type FlashIntent, Flashes } from "./flash.ts";
 import type { Envelope, Snapshot, SnapshotChange } from "./record.ts";
+import { reportRotated } from "./rotate-token.ts";
+import { isArrivalDue, withArrival } from "./rotation.ts";
 import { type DataChange, type DataIntent, type NextData, SessionData } from "./session-data.ts";
+import type { SessionLock } from "./session-lock.ts";
 import { keyOfHandle, type MintedToken } from "./token.ts";
 
 /** What `save` and `update` answer: written, nothing to write, or the session has ended meanwhile. */
@@ -43,6 +46,15 @@ export interface SessionSource {
   readonly client?: Client;
   /** The client does not fit the session's pin, and has to log in again where it matters. */
   readonly needsStepUp?: boolean;
+  /** The client can be given a new token with the response, so that the token rotates when it is due. */
+  readonly canRotate?: boolean;
+  /**
+   * What the client does not know of its token: it was made for this very response (`new`), or it is the successor of
+   * the one that was presented (`owed`).
+   */
+  readonly tokenIs?: "new" | "owed";
+  /** The session's lock, where it was taken before the session was read. */
+  readonly lock?: SessionLock | null;
 }
 
 /** A session that `reset` has put aside; it ends with the next save. */
@@ -52,12 +64,21 @@ interface PutAside {
   readonly isNew: boolean;
   readonly needsStepUp: boolean;
   readonly isIssued: boolean;
+  readonly isPresented: boolean;
 }
 
 /** What a save writes besides data, fixed when it begins. */
 interface SaveIntent {
+  /** Whether this is the write before the response: it also notes use, and rotates the token. */
+  readonly isUpkeep: boolean;
   readonly endsAt: number | null;
   readonly flashes: FlashIntent;
+}
+
+/** What a save writes, and the token it gives the session, if any. */
+interface PlannedWrite {
+  readonly change: SnapshotChange;
+  readonly token: string | null;
 }
 
 const NO_CLIENT: Client = Object.freeze({});
@@ -76,8 +97,15 @@ export class LiveSession {
   isUsed = false;
   /** Whether the response's headers have left, so that no token reaches the client any more. */
   areHeadersSent = false;
+  /** The lock under which the session is written, while it is held. */
+  lock: SessionLock | null;
   #limit: SessionSource["limit"] | null;
-  #issued = false;
+  readonly #canRotate: boolean;
+  #issued: boolean;
+  /** The client holds the predecessor of the token: it is given this one if it still is the session's by then. */
+  #isOwed: boolean;
+  /** The client came with the very token. */
+  #isPresented: boolean;
   #cleared = false;
   #extended = false;
   #flashes: Flashes | null = null;
@@ -90,9 +118,14 @@ export class LiveSession {
   constructor(engine: Engine, source: SessionSource) {
     this.engine = engine;
     this.snapshot = source.snapshot;
-    this.data = new SessionData(engine, source.token);
+    this.data = new SessionData(engine, source.token, source.snapshot);
     this.isNew = source.snapshot === null;
+    this.#canRotate = source.canRotate ?? false;
+    this.#issued = source.tokenIs === "new";
+    this.#isOwed = source.tokenIs === "owed";
+    this.#isPresented = source.token !== null && source.tokenIs === undefined;
     this.#limit = source.limit ?? null;
+    this.lock = source.lock ?? null;
     this.client = source.client ?? NO_CLIENT;
     this.needsStepUp = source.needsStepUp ?? false;
   }
@@ -127,7 +160,8 @@ export class LiveSession {
   reset(): void {
     if (this.isGone) return;
     const { snapshot, data, isNew, needsStepUp } = this;
-    this.#putAside ??= { snapshot, data, isNew, needsStepUp, isIssued: this.#issued };
+    const [isIssued, isPresented] = [this.#issued, this.#isPresented];
+    this.#putAside ??= { snapshot, data, isNew, needsStepUp, isIssued, isPresented };
     this.#forget();
   }
 
@@ -138,21 +172,32 @@ export class LiveSession {
 
   needsCommit(): boolean {
     if (this.isGone) return false;
-    return this.#isTouchDue() || this.isModified();
+    return this.#isUpkeepDue() || this.#owesToken() || this.isModified();
   }
 
-  /** Writes what changed, with `touch` also that the session is in use, in one write. */
-  async commit(change: DataChange | null, touch: boolean): Promise<SaveResult> {
+  /** Writes what changed. */
+  async save(change: DataChange | null): Promise<SaveResult> {
+    return this.#save(change, false);
+  }
+
+  /** Writes what changed before the response, with it whatever upkeep is due, in one write; settles which token it carries. */
+  async commit(): Promise<SaveResult> {
+    const result = await this.#save(null, true);
+    if (result !== "gone" && this.#owesToken()) await this.#settleToken();
+    return this.isGone ? "gone" : result;
+  }
+
+  async #save(change: DataChange | null, isUpkeep: boolean): Promise<SaveResult> {
     if (this.isGone) return "gone";
     if (this.#putAside !== null) await this.#endPutAside(this.#putAside);
     const data = this.data.intend(change);
-    const isDue = touch && this.#isTouchDue();
+    const isDue = isUpkeep && this.#isUpkeepDue();
     if (data.mine === null && change === null && !this.#isChanged() && !isDue) return "unchanged";
     if (this.#limit === "read-only") throw readOnlyError();
     if (this.#limit === "unsent" || this.#limit === "withheld") return "unchanged";
     this.data.check(data);
     const flashes = this.#flashes?.isChanged ? this.#flashes.intend() : NO_FLASHES;
-    const intent = { endsAt: this.#shortenedTo, flashes };
+    const intent = { isUpkeep, endsAt: this.#shortenedTo, flashes };
     return this.snapshot === null ? this.#create(data, intent) : this.#write(this.snapshot, data, intent);
   }
 
@@ -183,8 +228,9 @@ export class LiveSession {
   /** A token the client does not have yet, once. */
   takeToken(): string | null {
     this.engine.refuseCarrying("A token alone");
-    const token = this.#issued && !this.isGone ? this.data.token : null;
+    const token = (this.#issued || this.#isOwed) && !this.isGone ? this.data.token : null;
     this.#issued = false;
+    this.#isOwed = false;
     return token;
   }
 
@@ -204,7 +250,7 @@ export class LiveSession {
   begin({ snapshot, token }: Begun): void {
     this.#forget();
     this.snapshot = snapshot;
-    this.data = new SessionData(this.engine, token);
+    this.data = new SessionData(this.engine, token, snapshot);
     this.#putAside = null;
     this.#limit = null;
     this.isGone = false;
@@ -212,15 +258,25 @@ export class LiveSession {
     this.#cleared = false;
   }
 
-  /** Takes over a newer version of the same session, and its new token if it got one. */
+  /** Takes over a newer version of the same session, and its new token if this request made one. */
   adopt(snapshot: Snapshot, token: string | null = null): void {
     this.snapshot = snapshot;
     if (token !== null) {
       this.data.token = token;
       this.#issued = true;
-    } else if (this.data.token !== null) {
-      this.engine.remember(this.data.token, snapshot);
+      this.#isOwed = false;
+      this.#isPresented = false;
+      return;
     }
+    const { data, engine } = this;
+    if (data.token === null) return;
+    if (data.isOpenedBy(snapshot)) return engine.remember(data.token, snapshot);
+    // Another request has rotated the token: this one's client is owed the same successor.
+    const successor = engine.tokenIn(snapshot, data.token);
+    if (successor === null) return;
+    data.token = successor;
+    this.#isOwed = true;
+    this.#isPresented = false;
   }
 
   /** Ends the session on the server, and is nobody's from then on; answers what it was when it was live. */
@@ -261,10 +317,45 @@ export class LiveSession {
     throw new HeadersSentError("The headers have left, so the client cannot be given the changed session.");
   }
 
-  #isTouchDue(): boolean {
+  /** Whether something is to be noted although nothing changed: use, the arrival of a token; or a token is to be replaced. */
+  #isUpkeepDue(): boolean {
+    const { snapshot, engine } = this;
+    if (snapshot === null) return false;
     // A client that carries its record could not be told any more.
-    if (this.areHeadersSent && this.engine.carrying !== null) return false;
-    return this.snapshot !== null && this.engine.isTouchDue(this.snapshot);
+    if (this.areHeadersSent && engine.carrying !== null) return false;
+    return engine.isTouchDue(snapshot) || this.#hasArrived(snapshot) || this.#isRotationDue(snapshot);
+  }
+
+  /** Whether the client has presented the session's token for the first time. */
+  #hasArrived({ envelope }: Snapshot): boolean {
+    return this.#isPresented && isArrivalDue(envelope);
+  }
+
+  #isRotationDue(snapshot: Snapshot): boolean {
+    return this.#canRotate && this.#isPresented && !this.areHeadersSent && this.engine.isRotationDue(snapshot);
+  }
+
+  /** Whether the response may have to carry a token that another request has made. */
+  #owesToken(): boolean {
+    return this.#isOwed && !this.areHeadersSent && this.snapshot !== null;
+  }
+
+  /**
+   * Looks whether what the client is owed still is the session's token: a response that took long must not put an older
+   * one in the place of a newer. When the store fails, it gets it another time; its own is good until it has it.
+   */
+  async #settleToken(): Promise<void> {
+    const { engine, snapshot, data } = this;
+    if (snapshot === null) return;
+    this.#isOwed = false;
+    let newest: Snapshot | null;
+    try {
+      newest = await engine.reread(snapshot);
+    } catch {
+      return;
+    }
+    if (newest === null) this.lose();
+    else if (data.isOpenedBy(newest)) this.adopt(newest, data.token);
   }
 
   /** Whether there is something to write besides data. */
@@ -277,21 +368,24 @@ export class LiveSession {
 
   #forget(): void {
     this.snapshot = null;
-    this.data = new SessionData(this.engine, null);
+    this.data = new SessionData(this.engine, null, null);
     this.needsStepUp = false;
     this.isNew = true;
     this.#reserved = null;
     this.#shortenedTo = null;
     this.#issued = false;
+    this.#isOwed = false;
+    this.#isPresented = false;
     this.#extended = false;
   }
 
-  #takeBack({ snapshot, data, isNew, needsStepUp, isIssued }: PutAside): void {
+  #takeBack({ snapshot, data, isNew, needsStepUp, isIssued, isPresented }: PutAside): void {
     this.snapshot = snapshot;
     this.data = data;
     this.isNew = isNew;
     this.needsStepUp = needsStepUp;
     this.#issued = isIssued;
+    this.#isPresented = isPresented;
     this.#putAside = null;
   }
 
@@ -343,35 +437,65 @@ export class LiveSession {
   async #write(start: Snapshot, data: DataIntent, intent: SaveIntent): Promise<SaveResult> {
     this.refuseUncarried();
     let text: string | null = null;
-    const outcome = await this.engine.write(start, (current) => {
-      const finish = (next: NextData | null): SnapshotChange | null => {
-        text = next?.text ?? null;
-        return this.#nextRecord(current, next, intent);
-      };
-      const next = this.data.next(current, data);
-      return next instanceof Promise ? next.then(finish) : finish(next);
-    });
+    let planned: PlannedWrite | null = null;
+    const outcome = await this.engine.write(
+      start,
+      (current) => {
+        const finish = (next: NextData | null): SnapshotChange | null => {
+          text = next?.text ?? null;
+          planned = this.#nextRecord(current, next, intent);
+          return planned?.change ?? null;
+        };
+        const next = this.data.next(current, data);
+        return next instanceof Promise ? next.then(finish) : finish(next);
+      },
+      { under: this.lock?.heldOf(start) ?? null },
+    );
     if (outcome.status === "gone") return this.lose();
-    if (outcome.status === "saved") {
-      // A cookie with a replaced token would take the place of its successor.
-      this.#extended = this.data.isOpenedBy(outcome.snapshot);
-      this.adopt(outcome.snapshot);
-    }
+    if (outcome.status === "saved") this.#adoptWritten(outcome.snapshot, planned);
+    else if (outcome.snapshot !== start) this.adopt(outcome.snapshot);
+    // What was just written or read is the newest: the successor that others made can go out with the response.
+    if (this.#isOwed && intent.isUpkeep && outcome.snapshot !== start) this.adopt(outcome.snapshot, this.data.token);
     this.#settle(outcome.snapshot, data, text, intent);
     return outcome.status;
   }
 
-  #nextRecord(current: Snapshot, next: NextData | null, intent: SaveIntent): SnapshotChange | null {
+  #adoptWritten(snapshot: Snapshot, planned: PlannedWrite | null): void {
+    const token = planned?.token ?? null;
+    this.adopt(snapshot, token);
+    // A cookie with a replaced token would take the place of its successor.
+    this.#extended = this.data.isOpenedBy(snapshot);
+    if (token !== null) reportRotated(this.engine, snapshot, "scheduled");
+  }
+
+  #nextRecord(current: Snapshot, next: NextData | null, intent: SaveIntent): PlannedWrite | null {
     const { flashes: held, ...old } = current.envelope;
+    const { engine } = this;
     const absoluteAt = Math.min(old.absoluteAt, intent.endsAt ?? old.absoluteAt);
     const differs = next !== null && next.differs;
     const isFlashed = intent.flashes !== NO_FLASHES;
-    const isDue = this.engine.isTouchDue(current);
+    // Of the token this request came with, be another the session's by now.
+    const isMine = intent.isUpkeep && this.data.isOpenedBy(current);
+    const hasArrived = isMine && this.#hasArrived(current);
+    const rotates = isMine && this.#isRotationDue(current);
+    const isDue = engine.isTouchDue(current) || hasArrived || rotates;
     if (!differs && absoluteAt === old.absoluteAt && !isFlashed && !isDue) return null;
     const flashes = this.#nextFlashes(held, intent);
-    const lastSeenAt = Math.max(this.engine.now(), old.lastSeenAt);
-    const envelope = { ...old, absoluteAt, lastSeenAt, ...(flashes !== undefined && { flashes }) };
-    return differs ? this.data.seal(current, envelope, next.text) : { envelope };
+    const now = engine.now();
+    const lastSeenAt = Math.max(now, old.lastSeenAt);
+    const touched = { ...old, absoluteAt, lastSeenAt, ...(flashes !== undefined && { flashes }) };
+    const envelope = hasArrived ? withArrival(touched, now) : touched;
+    const change = differs ? this.data.seal(current, envelope, next.text) : { envelope };
+    return rotates ? this.#withNextToken(current, change) : { change, token: null };
+  }
+
+  /** A write that replaces the token, too. */
+  #withNextToken(current: Snapshot, change: SnapshotChange): PlannedWrite {
+    const { engine, data, client } = this;
+    const next = engine.mintNext(current);
+    if (next === null || data.token === null) return { change, token: null };
+    const envelope = engine.succeed(current, change.envelope, data.token, next, { manner: "grace", client });
+    return { change: { ...change, envelope }, token: next.text };
   }
 
   #nextFlashes(held: Envelope["flashes"], { flashes }: SaveIntent): Envelope["flashes"] {

@@ -4,13 +4,17 @@ import { NotSupportedError, OptionsError } from "../errors.ts";
 import { beginSession } from "./begin-session.ts";
 import { checkCreate, checkExtra, checkRoles, type CreateOptions } from "./beginning.ts";
 import type { Client } from "./device.ts";
-import { Engine, EXPIRY_SLACK_MS, type InspectReason } from "./engine.ts";
+import { Engine, EXPIRY_SLACK_MS, type InspectReason, type Opened } from "./engine.ts";
 import type { SessionEvents, SessionListener } from "./events.ts";
+import type { Lease } from "./lease.ts";
 import { isExpired } from "./lifetime.ts";
+import { type LockArguments, lockArguments, type LockOptions, runUnder } from "./lock.ts";
 import { checkId, refuseUnknown, wholeNumber } from "./checks.ts";
 import { resolveOptions, type SessionManagerOptions, warnDevelopment } from "./options.ts";
 import { startPruner } from "./pruner.ts";
 import { type Envelope, type Snapshot, Vault } from "./record.ts";
+import { reportRotated } from "./rotate-token.ts";
+import { isArrivalDue, withArrival } from "./rotation.ts";
 import { type SaveResult, Session, type SessionSource } from "./session.ts";
 import { infoOf, type SessionInfo } from "./session-info.ts";
 import {
@@ -79,7 +83,11 @@ export interface SessionManager<Data extends object = Record<string, unknown>> {
   validate(token: string, client?: Client): Promise<Session<Data> | null>;
   /** As `validate`, with the reason when there is no session. The reason is for logs, not for clients. */
   inspect(token: string, client?: Client): Promise<Inspection<Data>>;
-  /** Gives a session a new token and ends the old one, in one conditional write; null when the token opens none. */
+  /**
+   * Gives a session a new token, in one conditional write; null when the token opens none. For `rotation.grace` from now
+   * the token before is still good, and answered with this same successor: so a lost answer is asked for again, and of
+   * many refreshes at once all get one token. After that it ends the session (RFC 9700 section 4.14.2, R-131 to R-134).
+   */
   refresh(token: string, client?: Client): Promise<CreatedSession<Data> | null>;
   /** One session of a user by its handle; another user's handle is answered as an unknown one: null. */
   get(userId: string, id: string): Promise<SessionInfo | null>;
@@ -108,6 +116,20 @@ export interface SessionManager<Data extends object = Record<string, unknown>> {
   count(options?: { userId?: string; tenant?: string }): Promise<number>;
   /** Counts users with a live session. */
   countUsers(options?: { tenant?: string }): Promise<number>;
+  /**
+   * Runs a function while nobody else holds the lock of this name: no other process, where the store can lock, else
+   * nobody in this process (`lease.isShared` says which). Waiters are served in order within a process, and woken by the
+   * release where the store tells of it. The lease is renewed while the function runs, and frees itself when the process
+   * dies. Without a function the lock is held until it is released, as by `await using`. Not to be nested.
+   *
+   * @throws {LockTimeoutError} when others have the lock for longer than `wait`; `run` was not called.
+   * @throws {LeaseLostError} when the lock was lost while it was held. Whether what was done under it stands is up to
+   * whoever looks at `lease.fence`.
+   * @throws {StoreUnavailableError} when the store did not do its work.
+   */
+  lock<T>(name: string, run: (lease: Lease) => T | Promise<T>): Promise<T>;
+  lock<T>(name: string, options: LockOptions, run: (lease: Lease) => T | Promise<T>): Promise<T>;
+  lock(name: string, options?: LockOptions): Promise<Lease>;
   /** Removes expired records now; answers how many. Runs in the background too, see `pruneEvery`. */
   prune(): Promise<number>;
   /** Replaces the keyring, newest first, without a restart. A removed key ends what is under it at once; refused keys change nothing. */
@@ -177,22 +199,21 @@ class Manager<Data extends object> implements SessionManager<Data> {
       const { reason, ended } = opened;
       return { ok: false, reason, ...(ended !== undefined && { ended }) };
     }
-    const snapshot = await this.#touch(opened.snapshot, token);
-    if (snapshot === null) return { ok: false, reason: "ended" };
+    const noted = await this.#noteUse(opened, token);
+    if (noted === null) return { ok: false, reason: "ended" };
     const { needsStepUp = false } = opened;
-    return { ok: true, session: new Session<Data>(this.#engine, { snapshot, token, client, needsStepUp }) };
+    return { ok: true, session: new Session<Data>(this.#engine, { ...noted, client, needsStepUp }) };
   }
 
   async refresh(token: string, client: Client = {}): Promise<CreatedSession<Data> | null> {
     const engine = this.#engine;
     const opened = await engine.open(token, client);
     if (!opened.ok) return null;
-    const { id, userId } = opened.snapshot.envelope;
-    // Of two refreshes with one token, the second finds another verifier and gets nothing.
-    const outcome = await engine.rotate(opened.snapshot, token);
+    const { snapshot, successor, needsStepUp = false } = opened;
+    if (successor !== undefined) return this.#withToken({ snapshot, token: successor, client, needsStepUp });
+    const outcome = await engine.rotate(snapshot, token, { manner: "refresh", client });
     if (outcome.token === null) return null;
-    engine.events.emit("rotated", { id, userId, reason: "refresh" });
-    const { needsStepUp = false } = opened;
+    if (outcome.isOurs) reportRotated(engine, outcome.snapshot, "refresh");
     return this.#withToken({ snapshot: outcome.snapshot, token: outcome.token, client, needsStepUp });
   }
 
@@ -288,6 +309,16 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return this.#engine.calls.ask("countOwners", this.#tenantKey(options.tenant ?? null));
   }
 
+  lock<T>(name: string, run: (lease: Lease) => T | Promise<T>): Promise<T>;
+  lock<T>(name: string, options: LockOptions, run: (lease: Lease) => T | Promise<T>): Promise<T>;
+  lock(name: string, options?: LockOptions): Promise<Lease>;
+  async lock<T>(name: string, ...args: LockArguments<T>): Promise<T | Lease> {
+    const { options, run } = lockArguments(args);
+    const { vault, locks } = this.#engine;
+    const lease = await locks.acquire(vault.lockOfName(checkId(name, "lock.name")), options);
+    return run === undefined ? lease : runUnder(lease, run);
+  }
+
   async prune(): Promise<number> {
     let count = 0;
     for (let batch = PRUNE_BATCH; batch === PRUNE_BATCH; count += batch) {
@@ -314,6 +345,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
 
   async close(): Promise<void> {
     this.#stopPruner();
+    await this.#engine.locks.close();
     const { store } = this.#engine.calls;
     if (canClose(store)) await store.close();
   }
@@ -322,22 +354,27 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return new FreshSession<Data>(this.#engine, source) as CreatedSession<Data>;
   }
 
-  /** Notes that a session is in use, when that is due. Null when it ended, or got another token, meanwhile. */
-  async #touch(snapshot: Snapshot, token: string): Promise<Snapshot | null> {
+  /** Notes that a session is in use, or that its token has arrived, when that is due. Null when it ended meanwhile. */
+  async #noteUse({ snapshot, successor }: OpenedSnapshot, token: string): Promise<SessionSource | null> {
     const engine = this.#engine;
-    if (!engine.isTouchDue(snapshot)) return snapshot;
+    const isOwed = successor !== undefined;
+    const unnoted: SessionSource = isOwed ? { snapshot, token: successor, tokenIs: "owed" } : { snapshot, token };
+    const hasArrived = ({ envelope }: Snapshot): boolean => !isOwed && isArrivalDue(envelope);
+    if (!engine.isTouchDue(snapshot) && !hasArrived(snapshot)) return unnoted;
     try {
       const outcome = await engine.write(snapshot, (current) => {
-        if (!engine.isTouchDue(current)) return null;
-        return { envelope: { ...current.envelope, lastSeenAt: engine.now() } };
+        const arrives = hasArrived(current) && engine.tokenIn(current, token) === token;
+        if (!engine.isTouchDue(current) && !arrives) return null;
+        const touched = { ...current.envelope, lastSeenAt: engine.now() };
+        return { envelope: arrives ? withArrival(touched, engine.now()) : touched };
       });
-      const { generation } = outcome.snapshot.envelope;
-      if (outcome.status === "gone" || generation !== snapshot.envelope.generation) return null;
+      const present = outcome.status === "gone" ? null : engine.tokenIn(outcome.snapshot, token);
+      if (present === null) return null;
       engine.remember(token, outcome.snapshot);
-      return outcome.snapshot;
+      return { snapshot: outcome.snapshot, token: present, ...(present !== token && { tokenIs: "owed" }) };
     } catch {
       // The session was read and is valid; a touch that fails only lets it end sooner. The event has been raised.
-      return snapshot;
+      return unnoted;
     }
   }
 
@@ -453,6 +490,9 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return { space, tenant: this.#engine.vault.tenantOf(checkId(tenant, "tenant"), space) };
   }
 }
+
+/** What a token has opened. */
+type OpenedSnapshot = Opened & { readonly ok: true };
 
 /** What a session is made from whose token is to be handed out. */
 type IssuedSource = SessionSource & { readonly token: string };

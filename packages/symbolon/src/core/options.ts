@@ -9,6 +9,7 @@ import { type PinOptions, type ResolvedPin, resolvePin } from "./pin.ts";
 import { type Duration, type Lifetime, parseDuration } from "./lifetime.ts";
 import { type Limits, type ResolvedLimits, resolveLimits } from "./limits.ts";
 import { resolveOrigins } from "./origins.ts";
+import { type ResolvedRotation, resolveRotation, type RotationOptions } from "./rotation.ts";
 import { isCarrying, type Store } from "./store.ts";
 
 /** Settings of the session cookie. Always HttpOnly, and Secure except in `development`. */
@@ -42,6 +43,8 @@ export interface SessionManagerOptions<Data extends object> {
     /** Use is written down at most this often; at most, and by default, a tenth of idle. */
     readonly touchEvery?: Duration;
   };
+  /** Replaces the token of a session that goes on (R-131). Default every 15 min of use, with 10 s of grace. */
+  readonly rotation?: RotationOptions;
   /** How many sessions a user, and all users, may have at once. Default 100 per user; the oldest gives way. */
   readonly limits?: Limits;
   /** Ties sessions to the client's address or user agent. Default off. */
@@ -102,6 +105,7 @@ export interface ResolvedOptions {
   readonly lifetime: ResolvedLifetime;
   readonly remember: ResolvedLifetime;
   readonly touchEvery: number;
+  readonly rotation: ResolvedRotation;
   readonly limits: ResolvedLimits;
   readonly pin: ResolvedPin | null;
   readonly nameDevice: NameDevice | null;
@@ -129,6 +133,7 @@ const NAMES: readonly (keyof SessionManagerOptions<object>)[] = [
   "keys",
   "indexKey",
   "lifetime",
+  "rotation",
   "limits",
   "pin",
   "nameDevice",
@@ -165,6 +170,7 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     lifetime,
     remember: resolveLifetime(remember ?? {}, { idle: 1_209_600_000, absolute: 2_592_000_000 }, "lifetime.remember"),
     touchEvery: resolveTouchEvery(touchEvery, lifetime.idle),
+    rotation: resolveRotation(options.rotation, isCarrying(options.store)),
     limits: resolveLimits(options.limits, options.store, seal),
     pin: resolvePin(options.pin),
     nameDevice: checkFunction(options.nameDevice, "nameDevice") ?? null,

@@ -47,11 +47,11 @@ export async function checkPin(engine: Engine, opened: Opened, client: Client, w
   if (snapshot === null) return { ok: false, reason: "ended" };
   const { id, userId, pin = {} } = snapshot.envelope;
   const mismatch = findMismatch(pin, client, wanted);
-  if (mismatch === null) return { ok: true, snapshot };
+  if (mismatch === null) return { ...opened, snapshot };
   const action = wanted.onMismatch;
   engine.events.emit("pin-mismatch", { id, userId, pin: mismatch, action });
-  if (action === "event") return { ok: true, snapshot };
-  if (action === "step-up") return { ok: true, snapshot, needsStepUp: true };
+  if (action === "event") return { ...opened, snapshot };
+  if (action === "step-up") return { ...opened, snapshot, needsStepUp: true };
   if (action === "revoke") await engine.end(snapshot.record, "pin-mismatch");
   return { ok: false, reason: "pin-mismatch" };
 }

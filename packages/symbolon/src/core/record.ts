@@ -14,8 +14,9 @@ import { publicRandom, secretBytes } from "../crypto/random.ts";
 import { open, seal } from "../crypto/seal.ts";
 import { ConflictError, DataTooLargeError } from "../errors.ts";
 import { deadlineOf, type Times } from "./lifetime.ts";
-import type { OwnerKey, RecordChange, RecordKey, StoredRecord } from "./store.ts";
-import type { TokenKind } from "./token.ts";
+import type { Replaced } from "./rotation.ts";
+import type { LockKey, OwnerKey, RecordChange, RecordKey, StoredRecord } from "./store.ts";
+import type { MintedToken, TokenKind } from "./token.ts";
 
 /** Whether somebody is logged in; `pending` is for logins that still miss a step. */
 export type SessionState = "anonymous" | "pending" | "authenticated";
@@ -40,14 +41,21 @@ export interface Pin {
 /** A message for the next page: id, kind, text. */
 export type Flash = readonly [id: string, kind: string, text: string];
 
-/** The data key, wrapped: XORed with a pad that is derived afresh, with a random salt, for every wrapping. */
-interface WrappedKey {
-  /** `split`: the pad needs the token's secret; `server`: the server key alone makes it. */
-  readonly seal: "split" | "server";
+/** 32 secret bytes, wrapped: XORed with a pad that is derived afresh, with a random salt, for every wrapping. */
+interface Wrapped {
   readonly keyId: number;
   readonly salt: string;
   readonly key: string;
 }
+
+/** The data key, wrapped. */
+interface WrappedKey extends Wrapped {
+  /** `split`: the pad needs the token's secret; `server`: the server key alone makes it. */
+  readonly seal: "split" | "server";
+}
+
+/** What a pad is for. Whoever held the token before gets a `successor` by its secret. */
+type PadUse = WrappedKey["seal"] | "successor";
 
 /** Everything about a session but its data. Instants in ms since the epoch. */
 export interface Envelope extends Times {
@@ -82,6 +90,10 @@ export interface Envelope extends Times {
   readonly generation: number;
   /** SHA-256 of the current token's secret, base64url. */
   readonly verifier: string;
+  /** Absent while the session has its first token. */
+  readonly replaced?: Replaced;
+  /** The current token's secret, for whoever holds the one before; absent where that is dead at once. */
+  readonly successor?: Wrapped;
   readonly wrap: WrappedKey | null;
   /** Counts writes of the data; 0 while there is none. */
   readonly dataVersion: number;
@@ -163,6 +175,17 @@ export class Vault {
     return hmac(this.#index.tenant, Buffer.from(space + tenant, "utf8")).toString("base64url", 0, 16);
   }
 
+  /** The lock of a session: it lives with the record. */
+  lockOfSession({ space, route, lookup }: RecordKey): LockKey {
+    return { space, route, lock: digestText(`lock/${lookup}`) };
+  }
+
+  /** The lock of a name that the application chose; no space begins like it. */
+  lockOfName(name: string): LockKey {
+    const digest = hmac(this.#index.owner, Buffer.from(`lock/${this.space}${name}`, "utf8"));
+    return { space: this.space, route: digest.readUIntBE(32, 3), lock: digest.toString("base64url", 0, 32) };
+  }
+
   /** A random route, for sessions without an owner. */
   randomRoute(): number {
     return secretBytes(3).readUIntBE(0, 3);
@@ -217,7 +240,7 @@ export class Vault {
     const { record, envelope } = snapshot;
     if (record.data === null || envelope.wrap === null) return null;
     const known = this.#dataKeys.get(envelope);
-    const key = known ?? this.#unwrap(record.lookup, envelope, envelope.wrap, secret);
+    const key = known ?? this.dataKeyOf(snapshot, secret);
     const text = key === null ? null : openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
     if (key === null || text === null) return null;
     if (known === undefined) this.#dataKeys.set(envelope, key);
@@ -242,19 +265,55 @@ export class Vault {
     const kept = isWornOut ? null : known.key;
     const key = kept ?? secretBytes(32);
     const mode = envelope.wrap?.seal ?? known.seal;
-    const wrap = kept === null ? this.#wrap(lookup, envelope.generation, mode, key, known.secret) : envelope.wrap;
+    const wrap =
+      kept === null
+        ? { seal: mode, ...this.#wrap(lookup, envelope.generation, mode, key, known.secret) }
+        : envelope.wrap;
     const data = seal(key, DATA_HEADER, dataContext(lookup, dataVersion), text);
     const sealed: Envelope = { ...envelope, wrap, dataVersion, dataDigest: digestText(data) };
     this.#dataKeys.set(sealed, key);
     return { envelope: sealed, data, key };
   }
 
-  /** Wraps the data key for the next generation's secret; the data itself stays as it is. */
-  rewrap(snapshot: Snapshot, oldSecret: Buffer, newSecret: Buffer, generation: number): WrappedKey | null {
-    const { record, envelope } = snapshot;
-    if (envelope.wrap === null) return null;
-    const key = this.#unwrap(record.lookup, envelope, envelope.wrap, oldSecret);
-    return key === null ? null : this.#wrap(record.lookup, generation, envelope.wrap.seal, key, newSecret);
+  /** The data key of a snapshot, by the secret of its token; null when that is not its token's, or there is no data. */
+  dataKeyOf({ record, envelope }: Snapshot, secret: Buffer | null): Buffer | null {
+    const { wrap } = envelope;
+    return wrap === null ? null : this.#unwrap(record.lookup, envelope.generation, wrap.seal, wrap, secret);
+  }
+
+  /**
+   * An envelope under the next token: the data key is wrapped anew, the data itself stays as it is. With `keepsSuccessor`,
+   * whoever holds the token before can have the new one.
+   */
+  succeed(
+    lookup: string,
+    envelope: Envelope,
+    tokens: { readonly before: Buffer; readonly next: MintedToken; readonly keepsSuccessor: boolean },
+  ): Envelope {
+    const { before, next, keepsSuccessor } = tokens;
+    const { successor: _old, ...kept } = envelope;
+    const generation = envelope.generation + 1;
+    return {
+      ...kept,
+      ...(kept.secret !== undefined && { secret: next.secret.toString("base64url") }),
+      ...(keepsSuccessor && { successor: this.#wrap(lookup, generation, "successor", next.secret, before) }),
+      generation,
+      verifier: next.verifier.toString("base64url"),
+      wrap: this.#rewrap(lookup, envelope, before, next.secret),
+    };
+  }
+
+  /** The secret of a snapshot's token, by the secret of the token before; null where that is dead. */
+  successorOf({ record, envelope }: Snapshot, before: Buffer): Buffer | null {
+    const { successor, generation } = envelope;
+    return successor === undefined ? null : this.#unwrap(record.lookup, generation, "successor", successor, before);
+  }
+
+  #rewrap(lookup: string, { wrap, generation }: Envelope, before: Buffer, next: Buffer): WrappedKey | null {
+    if (wrap === null) return null;
+    const key = this.#unwrap(lookup, generation, wrap.seal, wrap, before);
+    if (key === null) return null;
+    return { seal: wrap.seal, ...this.#wrap(lookup, generation + 1, wrap.seal, key, next) };
   }
 
   #seal(
@@ -282,20 +341,20 @@ export class Vault {
     return { record, envelope: shared(envelope), verifier, key: sealKey };
   }
 
-  #wrap(lookup: string, generation: number, mode: "split" | "server", key: Buffer, secret: Buffer | null): WrappedKey {
+  #wrap(lookup: string, generation: number, use: PadUse, key: Buffer, secret: Buffer | null): Wrapped {
     const salt = publicRandom(16);
     const server = this.#ring.primary;
-    const pad = padOf(server, lookup, generation, mode, salt, secret);
+    const pad = padOf(server, lookup, generation, use, salt, secret);
     if (pad === null) throw replacedError();
-    return { seal: mode, keyId: server.id, salt: salt.toString("base64url"), key: xor(pad, key).toString("base64url") };
+    return { keyId: server.id, salt: salt.toString("base64url"), key: xor(pad, key).toString("base64url") };
   }
 
-  #unwrap(lookup: string, envelope: Envelope, wrap: WrappedKey, secret: Buffer | null): Buffer | null {
-    const server = this.#ring.byId.get(wrap.keyId);
+  #unwrap(lookup: string, generation: number, use: PadUse, wrapped: Wrapped, secret: Buffer | null): Buffer | null {
+    const server = this.#ring.byId.get(wrapped.keyId);
     if (server === undefined) return null;
-    const salt = Buffer.from(wrap.salt, "base64url");
-    const pad = padOf(server, lookup, envelope.generation, wrap.seal, salt, secret);
-    return pad === null ? null : xor(pad, Buffer.from(wrap.key, "base64url"));
+    const salt = Buffer.from(wrapped.salt, "base64url");
+    const pad = padOf(server, lookup, generation, use, salt, secret);
+    return pad === null ? null : xor(pad, Buffer.from(wrapped.key, "base64url"));
   }
 }
 
@@ -322,13 +381,13 @@ function padOf(
   server: Key,
   lookup: string,
   generation: number,
-  mode: "split" | "server",
+  use: PadUse,
   salt: Buffer,
   secret: Buffer | null,
 ): Buffer | null {
-  const half = mode === "split" ? secret : NOTHING;
+  const half = use === "server" ? NOTHING : secret;
   if (half === null) return null;
-  return hmac(server.wrap, Buffer.concat([Buffer.from(`${mode}/1\n${lookup}\n${generation}\n`), salt, half]));
+  return hmac(server.wrap, Buffer.concat([Buffer.from(`${use}/1\n${lookup}\n${generation}\n`), salt, half]));
 }
 
 function openData(key: Buffer, lookup: string, dataVersion: number, sealed: Buffer): string | null {

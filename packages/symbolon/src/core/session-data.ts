@@ -38,12 +38,15 @@ export class SessionData {
   /** Which stored version of the data the baseline is. */
   #baseVersion = 0;
   #key: Buffer | null = null;
+  /** What the token opened: the data key stays the same when others replace the token meanwhile. */
+  readonly #opener: { readonly snapshot: Snapshot; readonly token: string } | null;
   /** Whether the function of an `update` is being called right now. */
   isChanging = false;
 
-  constructor(engine: Engine, token: string | null) {
+  constructor(engine: Engine, token: string | null, snapshot: Snapshot | null) {
     this.#engine = engine;
     this.token = token;
+    this.#opener = snapshot === null || token === null ? null : { snapshot, token };
   }
 
   /** The live object, opened on first use. */
@@ -113,7 +116,7 @@ export class SessionData {
     // A write may come before the first look at the data: its key is then still to be opened.
     if (this.#key === null) this.#openStored(current);
     const { vault, options } = this.#engine;
-    const secret = this.isOpenedBy(current) ? this.#secret() : null;
+    const secret = this.#secretIn(current);
     const sealed = vault.sealData(current.record.lookup, envelope, text, {
       key: this.#key,
       secret,
@@ -125,8 +128,7 @@ export class SessionData {
 
   /** Whether the token is still the session's, and no other has replaced it. */
   isOpenedBy(snapshot: Snapshot): boolean {
-    const secret = this.#secret();
-    return secret !== null && verifierMatches(digestBytes(secret), snapshot.verifier);
+    return this.token !== null && verifierMatches(digestBytes(secretOf(this.token)), snapshot.verifier);
   }
 
   /** Takes over what is stored now; what others wrote is brought into the live object, in place. */
@@ -143,23 +145,34 @@ export class SessionData {
     this.#baseVersion = snapshot.envelope.dataVersion;
   }
 
-  #secret(): Buffer | null {
-    return this.token === null ? null : secretOf(this.token);
+  /** The secret of the session's token in a version of it; null where this one has no part in that. */
+  #secretIn(snapshot: Snapshot): Buffer | null {
+    const token = this.token === null ? null : this.#engine.tokenIn(snapshot, this.token);
+    return token === null ? null : secretOf(token);
   }
 
   /** The stored data as text, null when there is none. */
   #openStored(snapshot: Snapshot): string | null {
     if (snapshot.record.data === null) return null;
     const { vault } = this.#engine;
-    if (this.#key !== null) {
-      const text = vault.openDataWith(this.#key, snapshot);
-      if (text !== null) return text;
-    }
-    const opened = vault.openData(snapshot, this.#secret());
-    if (opened === null && !this.isOpenedBy(snapshot)) throw replacedError();
+    const text = this.#key === null ? null : vault.openDataWith(this.#key, snapshot);
+    if (text !== null) return text;
+    // Nearly always it is the token's own; a wrong secret opens nothing.
+    const own = this.token === null ? null : secretOf(this.token);
+    const opened = vault.openData(snapshot, own) ?? this.#openRotated(snapshot);
+    if (opened === null && this.#secretIn(snapshot) === null) throw replacedError();
     if (opened === null) throw new RecordCorruptError("The data does not open.");
     this.#key = opened.key;
     return opened.text;
+  }
+
+  /** Opens the data of a session whose token was replaced since this request came: its key is the same. */
+  #openRotated(snapshot: Snapshot): { readonly key: Buffer; readonly text: string } | null {
+    if (this.#opener === null) return null;
+    const { vault } = this.#engine;
+    const key = vault.dataKeyOf(this.#opener.snapshot, secretOf(this.#opener.token));
+    const text = key === null ? null : vault.openDataWith(key, snapshot);
+    return key === null || text === null ? null : { key, text };
   }
 
   async #updated(current: Snapshot, intent: DataIntent, change: DataChange): Promise<NextData> {

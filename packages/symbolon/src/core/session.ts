@@ -3,10 +3,14 @@ import { OptionsError } from "../errors.ts";
 import { checkStamp, keepLogin, logIn, logOut, setExtra, setRoles } from "./authentication.ts";
 import { checkExtra, checkRoles, type LoginOptions } from "./beginning.ts";
 import type { Engine } from "./engine.ts";
+import type { Lease } from "./lease.ts";
 import { deadlineOf, type Duration, parseDuration } from "./lifetime.ts";
 import { LiveSession, type SaveResult, type SessionSource, type TokenNews } from "./live-session.ts";
+import { type LockArguments, lockArguments, type LockOptions } from "./lock.ts";
 import type { Device, SessionState } from "./record.ts";
+import { rotateToken } from "./rotate-token.ts";
 import type { DataChange } from "./session-data.ts";
+import { lockRequest, lockSession, runLocked } from "./session-lock.ts";
 import type { StoredRecord } from "./store.ts";
 
 export type { SaveResult, SessionSource, TokenNews } from "./live-session.ts";
@@ -29,6 +33,10 @@ export interface RequestSide {
   isUsed(session: Session<object>): boolean;
   /** Tells the session that the headers have left: from here on no token reaches the client. */
   noteHeadersSent(session: Session<object>): void;
+  /** Takes the session's lock for the rest of the request, unless the request has it. */
+  lock(session: Session<object>, options: LockOptions): Promise<void>;
+  /** Frees the lock that the request has. Never rejects: a lock that was lost is free. */
+  release(session: Session<object>): Promise<void>;
   /** Whether a CSRF token was made for this session. */
   csrfMatches(session: Session<object>, token: string): boolean;
 }
@@ -48,7 +56,7 @@ export class Session<Data extends object = Record<string, unknown>> {
     requestSide = {
       // A login that nobody waits for has a cookie to send, too.
       needsCommit: (session) => session.#tail !== null || session.#live.needsCommit(),
-      commit: (session) => session.#serially(() => session.#live.commit(null, true)),
+      commit: (session) => session.#serially(() => session.#live.commit()),
       discard: (session) => session.#live.discard(),
       takeNews: (session) => session.#live.takeNews(),
       tokenOf: (session) => session.#live.data.token,
@@ -56,6 +64,10 @@ export class Session<Data extends object = Record<string, unknown>> {
       isUsed: (session) => session.#live.isUsed,
       noteHeadersSent: (session) => {
         session.#live.areHeadersSent = true;
+      },
+      lock: (session, options) => lockRequest(session.#live, options, () => session.save()),
+      release: async (session) => {
+        if (session.#live.lock?.isOfRequest === true) await session.#live.lock.lease.release().catch(() => undefined);
       },
       csrfMatches: (session, token) => session.#live.csrfMatches(token),
     };
@@ -185,7 +197,7 @@ export class Session<Data extends object = Record<string, unknown>> {
    * @throws {StoreUnavailableError} when the store did not do its work.
    */
   save(): Promise<SaveResult> {
-    return this.#serially(() => this.#live.commit(null, false));
+    return this.#serially(() => this.#live.save(null));
   }
 
   /**
@@ -194,7 +206,33 @@ export class Session<Data extends object = Record<string, unknown>> {
    * `session.data` before are saved with it.
    */
   update(change: (data: Data) => void | Promise<void>): Promise<SaveResult> {
-    return this.#using(() => this.#live.commit(change as DataChange, false));
+    return this.#using(() => this.#live.save(change as DataChange));
+  }
+
+  /**
+   * Runs a function while no other request or process has the session's lock: what others saved before is read anew, and
+   * what the function changed is saved before the lock is freed. Every write meanwhile is made only while the lock is
+   * held, in one atomic step, and is never replayed on data of others. What was changed before is saved first, as ever.
+   * When the function throws, what it changed is dropped. Not to be nested. Requests that do not take the lock are not
+   * held up; should one of them change the data meanwhile, this one fails.
+   *
+   * Three store calls besides those of the session: the lock, a read, the release. Without a function the lock is held
+   * until its lease is released, as by `await using`; then what is to be saved under it has to be saved by `save`.
+   *
+   * @throws {LockTimeoutError} when others have the lock for longer than `wait`; `run` was not called.
+   * @throws {SessionEndedError} when the session has ended, before or while the function ran; nothing was saved.
+   * @throws {LeaseLostError} when the lock was lost, as by a pause longer than `lease`; nothing was saved since.
+   * @throws {ConflictError} when a request without the lock has changed the data; nothing was saved since.
+   * @throws {StoreUnavailableError} when the store did not do its work.
+   */
+  lock<T>(run: (lease: Lease) => T | Promise<T>): Promise<T>;
+  lock<T>(options: LockOptions, run: (lease: Lease) => T | Promise<T>): Promise<T>;
+  lock(options?: LockOptions): Promise<Lease>;
+  async lock<T>(...args: LockArguments<T>): Promise<T | Lease> {
+    const { options, run } = lockArguments(args);
+    this.#live.isUsed = true;
+    const save = (): Promise<SaveResult> => this.save();
+    return run === undefined ? lockSession(this.#live, options, save) : runLocked(this.#live, options, run, save);
   }
 
   /** Lets the session end no later than this from now; only ever shortens. Written with the next save. */
@@ -263,6 +301,18 @@ export class Session<Data extends object = Record<string, unknown>> {
    */
   keepLogin(stamp: string): Promise<SaveResult> {
     return this.#using(() => keepLogin(this.#live, stamp));
+  }
+
+  /**
+   * Gives the session another token now; the data stays sealed as it is, and no timeout moves but the idle one. The token
+   * before is good until `rotation.grace` after the new one was first presented, and answered with that (DESIGN 8.4).
+   * One conditional store write. `unchanged` where another request has just done so, whose token the response then
+   * carries, or where the token is younger than `grace`.
+   *
+   * @throws {HeadersSentError} when the response can carry no cookie any more.
+   */
+  rotate(): Promise<SaveResult> {
+    return this.#using(() => rotateToken(this.#live));
   }
 
   /**

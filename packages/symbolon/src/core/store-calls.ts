@@ -14,7 +14,17 @@ import {
 } from "../errors.ts";
 import type { Clock } from "./clock.ts";
 import type { EventHub } from "./events.ts";
-import type { Admitting, Carrying, OwnerIndex, Pruning, Store, StoreCall, TenantIndex } from "./store.ts";
+import type {
+  Admitting,
+  Carrying,
+  Invalidations,
+  Locking,
+  OwnerIndex,
+  Pruning,
+  Store,
+  StoreCall,
+  TenantIndex,
+} from "./store.ts";
 
 /** After this many time-outs in a row the store is left alone for a moment. */
 const TIMEOUTS_BEFORE_PAUSE = 3;
@@ -25,7 +35,7 @@ const BULK: ReadonlySet<string> = new Set(["countByTenant", "countOwners", "dele
 const BULK_FACTOR = 20;
 
 /** Everything the engine may ask of a store. */
-type Askable = Store & Admitting & OwnerIndex & TenantIndex & Pruning & Carrying;
+type Askable = Store & Admitting & OwnerIndex & TenantIndex & Pruning & Carrying & Locking & Invalidations;
 type ArgumentsOf<M extends keyof Askable> = Parameters<Askable[M]> extends [...infer Given, StoreCall] ? Given : never;
 type AnswerOf<M extends keyof Askable> = ReturnType<Askable[M]>;
 

@@ -68,8 +68,9 @@ export function remintToken(
   return named === null ? null : assemble(kind, named.key, space, route, named.id, secretBytes(32));
 }
 
-/** Spells a token again from its parts, where the secret was kept: for `onLimit: 'reuse'` only. */
+/** Spells a token again from its parts, where the secret was kept. */
 export function respellToken(
+  kind: TokenKind,
   ring: Keyring,
   space: string,
   handle: string,
@@ -77,7 +78,7 @@ export function respellToken(
   secret: Buffer,
 ): string | null {
   const named = readHandle(handle, ring);
-  return named === null ? null : assemble("s1", named.key, space, route, named.id, secret).text;
+  return named === null ? null : assemble(kind, named.key, space, route, named.id, secret).text;
 }
 
 /** Which kind of session a token claims to be of; a pending login's goes where a session's goes. */

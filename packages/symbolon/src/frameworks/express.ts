@@ -2,10 +2,18 @@
 import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
 import { CsrfError, isSymbolonError } from "../errors.ts";
-import { attachSession, type Connection, findOpened, mountSettings, openSession } from "../http/index.ts";
+import {
+  attachSession,
+  type Connection,
+  findOpened,
+  lockFound,
+  mountSettings,
+  openSession,
+  type OpenOptions,
+} from "../http/index.ts";
 import type { GuardedRequest } from "./shared/express-guards.ts";
 import { connectionReader, headersOf } from "./shared/node-request.ts";
-import { guardResponse, type NodeResponse } from "./shared/node-response.ts";
+import { guardResponse, type NodeResponse, releaseOnClose } from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { refusalOf, sessionOf } from "../http/index.ts";
@@ -48,15 +56,22 @@ export interface WithSession<Data extends object = Record<string, unknown>> {
  */
 export function expressSession<Data extends object>(
   sessions: SessionManager<Data>,
+  options: OpenOptions = {},
 ): (request: ExpressRequest, response: NodeResponse, next: (error?: unknown) => void) => void {
   const { trustProxy } = mountSettings(sessions);
   const connectionOf = connectionReader(trustProxy);
   return (request, response, next) => {
     // Mounted twice, or a router mounted in another: the first one does the work.
-    if (findOpened(request, sessions) !== null) return next();
+    const before = findOpened(request, sessions);
+    if (before !== null) {
+      releaseOnClose(response, before, options);
+      lockFound(before, options).then(() => next(), next);
+      return;
+    }
     const connection = new ExpressConnection(request, connectionOf(request), trustProxy !== false);
-    openSession(sessions, headersOf(request), connection).then((opened) => {
+    openSession(sessions, headersOf(request), connection, options).then((opened) => {
       attachSession(request, sessions, opened);
+      releaseOnClose(response, opened, options);
       guardResponse(response, opened, {
         isFailed: () => response.statusCode >= 500,
         onCommitFailed: (error) => {
@@ -66,8 +81,8 @@ export function expressSession<Data extends object>(
       });
       Object.defineProperty(request, "session", { configurable: true, enumerable: true, get: () => opened.session });
       const formToken = formTokenOf(request.body);
-      if (opened.csrfRefusal({ method: request.method, formToken }) === null) return next();
-      next(new CsrfError("The request may have been sent by another site."));
+      if (opened.csrfRefusal({ method: request.method, formToken }) === null) next();
+      else next(new CsrfError("The request may have been sent by another site."));
     }, next);
   };
 }

@@ -7,9 +7,11 @@ import {
   type Connection,
   findOpened,
   forwardedFor,
+  lockFound,
   mountSettings,
   openSession,
   type OpenedSession,
+  type OpenOptions,
   varyWith,
 } from "../http/index.ts";
 import type { FetchHandler } from "./shared/fetch-guards.ts";
@@ -28,7 +30,7 @@ export {
 } from "./shared/fetch-guards.ts";
 
 /** Settings of the binding. */
-export interface FetchSessionOptions {
+export interface FetchSessionOptions extends OpenOptions {
   /** How the request came; by default from its URL, and from `X-Forwarded-Proto` and `-For` when `trustProxy` is true. */
   readonly connection?: (request: Request) => Connection;
   /** Answers what a handler throws; by default the error is thrown on, or a bare 500 when a cookie has to go out. */
@@ -57,10 +59,13 @@ export function withSession<Data extends object, Rest extends unknown[]>(
   return async (request, ...rest) => {
     // Wrapped twice, or a handler that calls another: the first one does the work.
     const before = findOpened(request, sessions);
-    if (before !== null) return handler(request, before.session, ...rest);
+    if (before !== null) {
+      await lockFound(before, options);
+      return handler(request, before.session, ...rest);
+    }
     let opened: OpenedSession<Data>;
     try {
-      opened = await openSession(sessions, request.headers, connectionOf(request));
+      opened = await openSession(sessions, request.headers, connectionOf(request), options);
     } catch (error) {
       return failure(error);
     }
@@ -139,7 +144,8 @@ function savedAtEnd(body: ReadableStream<Uint8Array>, opened: OpenedSession<obje
 /** Failures of the store and refused requests are events of the manager; only others are reported. */
 function failure(error: unknown): Response {
   if (!isSymbolonError(error)) throw error;
-  if (error.status !== 503 && error.code !== "ERR_CSRF_REFUSED") warn(error);
+  const isExpected = error.status === 503 || error.code === "ERR_CSRF_REFUSED" || error.code === "ERR_SESSION_ENDED";
+  if (!isExpected) warn(error);
   const headers = { "Cache-Control": "no-store", ...(error.status === 503 ? { "Retry-After": "5" } : {}) };
   return new Response(error.status === 503 ? "Service Unavailable" : "Error", { status: error.status, headers });
 }

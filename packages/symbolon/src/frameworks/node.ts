@@ -3,10 +3,16 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
 import { CsrfError, isSymbolonError } from "../errors.ts";
-import { attachSession, findOpened, mountSettings, openSession } from "../http/index.ts";
+import { attachSession, findOpened, lockFound, mountSettings, openSession, type OpenOptions } from "../http/index.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
 import type { NodeHandler } from "./shared/node-guards.ts";
-import { clearAnswer, type GuardedResponse, guardResponse, type NodeResponse } from "./shared/node-response.ts";
+import {
+  clearAnswer,
+  type GuardedResponse,
+  guardResponse,
+  type NodeResponse,
+  releaseOnClose,
+} from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { refusalOf, sessionOf } from "../http/index.ts";
@@ -22,7 +28,7 @@ export {
 } from "./shared/node-guards.ts";
 
 /** Settings of the binding. */
-export interface NodeSessionOptions<Request> {
+export interface NodeSessionOptions<Request> extends OpenOptions {
   /** Told of every error a handler throws; by default it becomes a process warning. The client gets a bare 500. */
   readonly onError?: (error: unknown, request: Request) => void;
 }
@@ -60,12 +66,17 @@ export function withSession<
   return async (request, response) => {
     // Wrapped twice, or a listener that calls another: the first one does the work.
     const before = findOpened(request, sessions);
-    if (before !== null) return handler(request, response, before.session);
+    if (before !== null) {
+      releaseOnClose(response, before, options);
+      await lockFound(before, options);
+      return handler(request, response, before.session);
+    }
     let isFailed = false;
     let guarded: GuardedResponse | null = null;
     try {
-      const opened = await openSession(sessions, headersOf(request), connectionOf(request));
+      const opened = await openSession(sessions, headersOf(request), connectionOf(request), options);
       attachSession(request, sessions, opened);
+      releaseOnClose(response, opened, options);
       guarded = guardResponse(response, opened, {
         isFailed: () => isFailed || response.statusCode >= 500,
         onCommitFailed: (error) => answerError(response, error, () => report(error, request)),
@@ -126,10 +137,11 @@ function answerError(response: NodeResponse, error: unknown, report: () => void)
 }
 
 function isRefusal(error: unknown): boolean {
-  return isSymbolonError(error) && error.code === "ERR_CSRF_REFUSED";
+  return isSymbolonError(error) && (error.code === "ERR_CSRF_REFUSED" || error.code === "ERR_SESSION_ENDED");
 }
 
 const STATUS_TEXT: Readonly<Record<number, string>> = {
+  401: "Unauthorized",
   403: "Forbidden",
   409: "Conflict",
   413: "Content Too Large",

@@ -6,8 +6,10 @@ export { forwardedFor } from "./forwarded-for.ts";
 export {
   type Connection,
   type CsrfQuestion,
+  lockFound,
   openSession,
   type OpenedSession,
+  type OpenOptions,
   type Refusal,
 } from "./request-session.ts";
 export { mountSettings, type MountSettings } from "./mount.ts";

@@ -8,7 +8,10 @@ import type { Client } from "../core/device.ts";
 import type { Engine, InspectReason, Opened } from "../core/engine.ts";
 import type { CsrfRefusal } from "../core/events.ts";
 import { engineOf, type SessionManager } from "../core/manager.ts";
+import type { LockOptions } from "../core/lock.ts";
+import { reportRotated } from "../core/rotate-token.ts";
 import { requestSide, Session, type SessionSource } from "../core/session.ts";
+import { SessionLock } from "../core/session-lock.ts";
 import type { Ending } from "../core/store.ts";
 import { HeadersSentError, isSymbolonError, StoreUnavailableError } from "../errors.ts";
 import { hasCarrier, type HeaderSource, readBearer, type SessionCarrier, tokenCarrier } from "./carrier.ts";
@@ -59,8 +62,21 @@ export interface OpenedSession<Data extends object> {
    * @throws {HeadersSentError} when a session was begun meanwhile, which the client can no longer be told of.
    */
   commitLate(): Promise<void>;
-  /** The `Set-Cookie` values that are due now, without writing anything. From here on no new token can be sent. */
+  /**
+   * The `Set-Cookie` values that are due now, without writing anything. From here on no new token can be sent, and the
+   * session's lock, if the request has it, is free.
+   */
   cookies(): string[];
+  /** Takes the session's lock for the rest of the request, and reads the session anew; nothing to do when it has it. */
+  lock(options: LockOptions): Promise<void>;
+  /** Frees the session's lock, if the request has it: for a client that went away. Never rejects. */
+  release(): Promise<void>;
+}
+
+/** How a request's session is opened. */
+export interface OpenOptions {
+  /** Takes the session's lock before the session is read: see `Session.lock`. It is free when the response is decided. */
+  readonly lock?: boolean | LockOptions;
 }
 
 /** What a request wants, as far as the headers do not say it. */
@@ -88,17 +104,20 @@ export function carrierOf(engine: Engine): SessionCarrier {
  *
  * Without `connection`, the caller vouches for https.
  *
+ * @throws {LockTimeoutError} with `options.lock`, when others have the session's lock for too long.
  * @throws {StoreUnavailableError} when the store cannot be read and `onStoreFailure` is `deny`.
  */
 export async function openSession<Data extends object>(
   sessions: SessionManager<Data>,
   headers: HeaderSource,
   connection: Connection = { secure: true, loopback: false },
+  options: OpenOptions = {},
 ): Promise<OpenedSession<Data>> {
   const engine = engineOf(sessions);
   const carrier = carrierOf(engine);
   const bearer = engine.options.bearer ? readBearer(headers) : null;
-  const setting: Setting = { engine, carrier, headers, client: new RequestClient(headers, connection) };
+  const lock = lockOptionsOf(options);
+  const setting: Setting = { engine, carrier, headers, client: new RequestClient(headers, connection), lock };
   if (bearer !== null) return openToken(setting, bearer, "bearer");
   const withheld = whyWithheld(engine, connection);
   if (withheld !== null) return begin(setting, { limit: "withheld" }, { withheld });
@@ -107,6 +126,16 @@ export async function openSession<Data extends object>(
   if (reading.kind === "none") return begin(setting, {}, {});
   engine.events.emit("ambiguous-cookie", { name: carrier.name });
   return begin(setting, {}, { refusal: { reason: "ambiguous" } });
+}
+
+/** Takes the lock that a route wants of a session that a binding outside has opened: one store read more. */
+export async function lockFound(opened: OpenedSession<object>, options: OpenOptions): Promise<void> {
+  const lock = lockOptionsOf(options);
+  if (lock !== undefined) await opened.lock(lock);
+}
+
+function lockOptionsOf({ lock }: OpenOptions): LockOptions | undefined {
+  return typeof lock === "boolean" ? (lock ? {} : undefined) : lock;
 }
 
 /** How long requests with a token of before a login or rotation are still taken for late ones. */
@@ -118,6 +147,8 @@ interface Setting {
   readonly carrier: SessionCarrier;
   readonly headers: HeaderSource;
   readonly client: Client;
+  /** How the session's lock is taken before it is read; undefined where it is not. */
+  readonly lock: LockOptions | undefined;
 }
 
 /** Reads what the request says of its client when it is asked for: most requests never ask. */
@@ -145,12 +176,20 @@ async function openToken<Data extends object>(
   carriedBy: "cookie" | "bearer",
   carried?: string,
 ): Promise<OpenedSession<Data>> {
-  const { engine, client } = setting;
+  const { engine } = setting;
+  const lock = setting.lock === undefined ? null : await lockBefore(engine, token, setting.lock);
   let opened: Opened;
+  let isNew = false;
   try {
-    const answer = engine.open(token, client, undefined, carried);
+    const answer = engine.open(token, setting.client, undefined, carried);
     opened = answer instanceof Promise ? await answer : answer;
+    if (opened.ok && carriedBy === "cookie" && engine.isUsedUp(opened.snapshot)) {
+      opened = await useUp(setting, opened, token);
+      isNew = opened.ok;
+    }
+    if (!opened.ok) await lock?.lease.release();
   } catch (error) {
+    await lock?.lease.release().catch(() => undefined);
     if (engine.options.onStoreFailure === "deny" || !isStoreFailure(error)) throw error;
     return begin(setting, { limit: "read-only" }, { carriedBy });
   }
@@ -163,8 +202,29 @@ async function openToken<Data extends object>(
     const limit = carriedBy === "bearer" || isLate ? ({ limit: "unsent" } as const) : {};
     return begin(setting, limit, { ...arrival, refusal: { reason, ...(ended !== undefined && { ended }) } });
   }
-  const { snapshot, needsStepUp = false } = opened;
-  return begin(setting, { snapshot, token, needsStepUp }, arrival);
+  const { snapshot, successor, needsStepUp = false } = opened;
+  const source = { snapshot, needsStepUp, lock, canRotate: carriedBy === "cookie" };
+  if (successor === undefined) return begin(setting, { ...source, token }, arrival);
+  return begin(setting, { ...source, token: successor, tokenIs: isNew ? "new" : "owed" }, arrival);
+}
+
+/** Takes the lock of a session that is not read yet; of none, for a token that proves nothing. */
+async function lockBefore(engine: Engine, token: string, options: LockOptions): Promise<SessionLock | null> {
+  const place = engine.placeOf(token);
+  if (place === null) return null;
+  const lease = await engine.locks.acquire(engine.vault.lockOfSession(place), options);
+  return new SessionLock(lease, place.lookup, true);
+}
+
+/** Where no token is good twice, it is replaced before anything is done in its name: of several requests one goes on. */
+async function useUp({ engine, client }: Setting, opened: Opened & { ok: true }, token: string): Promise<Opened> {
+  const outcome = await engine.rotate(opened.snapshot, token, { manner: "grace", client });
+  const { snapshot } = outcome;
+  if (outcome.token === null || !outcome.isOurs) {
+    return { ok: false, reason: "wrong-secret", replacedAt: engine.now() };
+  }
+  reportRotated(engine, snapshot, "scheduled");
+  return { ...opened, snapshot, successor: outcome.token };
 }
 
 function begin<Data extends object>(
@@ -245,6 +305,14 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     return enforced ? reason : null;
   }
 
+  async lock(options: LockOptions): Promise<void> {
+    await requestSide.lock(this.session, options);
+  }
+
+  async release(): Promise<void> {
+    await requestSide.release(this.session);
+  }
+
   needsCommit(): boolean {
     return this.#isRefused ? this.session.isModified : requestSide.needsCommit(this.session);
   }
@@ -283,6 +351,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   cookies(): string[] {
     const news = requestSide.takeNews(this.session);
     requestSide.noteHeadersSent(this.session);
+    void this.release();
     if (!this.#sendsCookies()) return [];
     const isPersistent = this.#carrier.persistent || news.remembered;
     const maxAge = isPersistent ? this.#secondsLeft() : undefined;

@@ -5,7 +5,7 @@
  * and then replayed. Nothing waits when there is nothing to write. What changes after the headers is committed before
  * the last byte; if that fails, the connection is cut, so that the client does not take the response for a success.
  */
-import { cacheControlFor, type OpenedSession, varyWith } from "../../http/index.ts";
+import { cacheControlFor, type OpenedSession, type OpenOptions, varyWith } from "../../http/index.ts";
 
 /** The part of `http.ServerResponse` and `http2.Http2ServerResponse` that is used and replaced. */
 export interface NodeResponse {
@@ -23,6 +23,7 @@ export interface NodeResponse {
   removeHeader(name: string): void;
   destroy(error?: Error): unknown;
   emit(event: string, ...args: unknown[]): boolean;
+  once(event: "close", listener: () => void): unknown;
 }
 
 type Method = "writeHead" | "write" | "end" | "flushHeaders";
@@ -223,6 +224,11 @@ export function guardResponse(
       return isEnded;
     },
   };
+}
+
+/** Frees the session's lock when the client goes away: then nothing may ever be answered. */
+export function releaseOnClose(response: NodeResponse, opened: OpenedSession<object>, { lock }: OpenOptions): void {
+  if (lock !== undefined && lock !== false) response.once("close", () => void opened.release());
 }
 
 /** Takes back what describes an answer that will not be sent. */

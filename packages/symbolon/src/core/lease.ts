@@ -1,0 +1,120 @@
+/** Lease: a lock in this process's hands, renewed while it is. */
+import { LeaseLostError } from "../errors.ts";
+import type { StoreCalls } from "./store-calls.ts";
+import type { HeldLock, LockKey } from "./store.ts";
+
+/** A lock that is held. `await using` releases it. */
+export interface Lease extends AsyncDisposable {
+  /**
+   * Greater than that of every holder before. Give it along with what is changed under the lock, so that a holder who
+   * comes late can be refused: one that was paused for longer than its lease does not know yet that it has lost the lock.
+   */
+  readonly fence: number;
+  /** Whether all processes that share the store respect the lock; else the store has no locks, and this process alone does. */
+  readonly isShared: boolean;
+  /** Aborted, with a `LeaseLostError`, once it is known that the lock was lost before it was released. */
+  readonly signal: AbortSignal;
+  /**
+   * Frees the lock; does nothing the second time.
+   *
+   * @throws {LeaseLostError} when the lock was lost before: others may have had it meanwhile.
+   */
+  release(): Promise<void>;
+}
+
+/** Where a lease is kept up, and until when it holds, by `performance.now()`, if it is not. */
+export interface KeptUp extends HeldLock {
+  readonly calls: StoreCalls;
+  readonly key: LockKey;
+  readonly lease: number;
+  readonly until: number;
+}
+
+/** The lease of a lock in the store, or of this process alone. */
+export class HeldLease implements Lease {
+  readonly fence: number;
+  readonly #keptUp: KeptUp | null;
+  readonly #passOn: () => void;
+  readonly #controller = new AbortController();
+  #until: number;
+  #timer: NodeJS.Timeout | undefined;
+  #isReleased = false;
+
+  /** `passOn`: lets the next one in this process have it. */
+  constructor(keptUp: KeptUp | null, fence: number, passOn: () => void) {
+    this.#keptUp = keptUp;
+    this.fence = fence;
+    this.#passOn = passOn;
+    this.#until = keptUp?.until ?? Infinity;
+    if (keptUp !== null) this.#renewIn(keptUp.lease / 3);
+  }
+
+  get isShared(): boolean {
+    return this.#keptUp !== null;
+  }
+
+  get isReleased(): boolean {
+    return this.#isReleased;
+  }
+
+  /** By what the store knows it; null where it has no locks. */
+  get held(): HeldLock | null {
+    return this.#keptUp;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  async release(): Promise<void> {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    clearTimeout(this.#timer);
+    try {
+      if (this.#keptUp !== null && !(await this.#free(this.#keptUp))) throw this.#lose();
+    } finally {
+      this.#passOn();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  /** Answers whether the lock was held to the end. */
+  async #free({ calls, key, holder }: KeptUp): Promise<boolean> {
+    try {
+      return await calls.ask("releaseLock", key, holder);
+    } catch {
+      // It ends by itself. What was done under it was done while it was held, as far as anybody knows.
+      return performance.now() < this.#until;
+    }
+  }
+
+  #renewIn(ms: number): void {
+    const left = this.#until - performance.now();
+    this.#timer = setTimeout(() => void this.#renew(), Math.max(0, Math.min(ms, left))).unref();
+  }
+
+  /** Never rejects: nobody waits for it. */
+  async #renew(): Promise<void> {
+    const { calls, key, holder, lease } = this.#keptUp as KeptUp;
+    const sentAt = performance.now();
+    let isHeld = sentAt < this.#until;
+    try {
+      isHeld = isHeld && (await calls.ask("renewLock", key, holder, lease));
+      if (isHeld) this.#until = sentAt + lease;
+    } catch {
+      isHeld = performance.now() < this.#until;
+    }
+    if (this.#isReleased) return;
+    if (isHeld) this.#renewIn(lease / 3);
+    else this.#lose();
+  }
+
+  #lose(): LeaseLostError {
+    const error = new LeaseLostError("The lock was lost while it was held; others may have had it meanwhile.");
+    if (!this.signal.aborted) this.#controller.abort(error);
+    return error;
+  }
+}

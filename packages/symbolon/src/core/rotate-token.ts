@@ -1,0 +1,43 @@
+/** rotateToken: another token for the session of one request. */
+import type { Engine, Succession, WriteTerms } from "./engine.ts";
+import type { SessionEvents } from "./events.ts";
+import type { LiveSession, SaveResult } from "./live-session.ts";
+import type { Envelope, Snapshot } from "./record.ts";
+import { mayRotate } from "./rotation.ts";
+
+/** Why a token was replaced. */
+export type RotationReason = SessionEvents["rotated"]["reason"];
+
+/** Tells that a session has a new token. */
+export function reportRotated(engine: Engine, { envelope }: Snapshot, reason: RotationReason): void {
+  engine.events.emit("rotated", { id: envelope.id, userId: envelope.userId, reason });
+}
+
+/** See `Session.rotate`. */
+export async function rotateToken(live: LiveSession): Promise<SaveResult> {
+  live.refuseUnsendable("rotate");
+  if (live.isGone) return "gone";
+  const { rotation } = live.engine.options;
+  const result = await replaceToken(live, "requested", "grace", (envelope) =>
+    mayRotate(envelope, live.engine.now(), rotation.grace) ? envelope : null,
+  );
+  return result === "gone" ? live.lose() : result;
+}
+
+/** Replaces the token, in one conditional write with what `change` makes of the envelope. */
+export async function replaceToken(
+  live: LiveSession,
+  reason: RotationReason,
+  manner: Succession["manner"],
+  change: (envelope: Envelope, isOwn: boolean) => Envelope | null,
+  terms: WriteTerms = {},
+): Promise<SaveResult> {
+  const { engine, snapshot, data, client } = live;
+  if (snapshot === null || data.token === null) return "gone";
+  const under = live.lock?.heldOf(snapshot) ?? null;
+  const outcome = await engine.rotate(snapshot, data.token, { manner, client }, change, { ...terms, under });
+  if (outcome.status === "gone") return "gone";
+  live.adopt(outcome.snapshot, outcome.isOurs ? outcome.token : null);
+  if (outcome.isOurs) reportRotated(engine, outcome.snapshot, reason);
+  return outcome.status;
+}
