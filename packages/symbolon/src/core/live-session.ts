@@ -32,6 +32,17 @@ export interface TokenNews {
   readonly remembered: boolean;
 }
 
+/** What the client knows of the session's token. */
+export type TokenStanding =
+  /** The request came with it. */
+  | "presented"
+  /** Nothing: the response has to carry it. */
+  | "new"
+  /** Nothing: it holds the predecessor. The response carries it, if it is the session's still when that leaves. */
+  | "owed"
+  /** It is told, or nobody waits for it. */
+  | "told";
+
 /** How a session is begun; used by the manager and by request handling only. */
 export interface SessionSource {
   readonly snapshot: Snapshot | null;
@@ -48,11 +59,8 @@ export interface SessionSource {
   readonly needsStepUp?: boolean;
   /** The client can be given a new token with the response, so that the token rotates when it is due. */
   readonly canRotate?: boolean;
-  /**
-   * What the client does not know of its token: it was made for this very response (`new`), or it is the successor of
-   * the one that was presented (`owed`).
-   */
-  readonly tokenIs?: "new" | "owed";
+  /** Default `presented`. */
+  readonly tokenIs?: TokenStanding;
   /** The session's lock, where it was taken before the session was read. */
   readonly lock?: SessionLock | null;
 }
@@ -63,8 +71,7 @@ interface PutAside {
   readonly data: SessionData;
   readonly isNew: boolean;
   readonly needsStepUp: boolean;
-  readonly isIssued: boolean;
-  readonly isPresented: boolean;
+  readonly tokenIs: TokenStanding;
 }
 
 /** What a save writes besides data, fixed when it begins. */
@@ -101,11 +108,7 @@ export class LiveSession {
   lock: SessionLock | null;
   #limit: SessionSource["limit"] | null;
   readonly #canRotate: boolean;
-  #issued: boolean;
-  /** The client holds the predecessor of the token: it is given this one if it still is the session's by then. */
-  #isOwed: boolean;
-  /** The client came with the very token. */
-  #isPresented: boolean;
+  #tokenIs: TokenStanding;
   #cleared = false;
   #extended = false;
   #flashes: Flashes | null = null;
@@ -121,9 +124,7 @@ export class LiveSession {
     this.data = new SessionData(engine, source.token, source.snapshot);
     this.isNew = source.snapshot === null;
     this.#canRotate = source.canRotate ?? false;
-    this.#issued = source.tokenIs === "new";
-    this.#isOwed = source.tokenIs === "owed";
-    this.#isPresented = source.token !== null && source.tokenIs === undefined;
+    this.#tokenIs = source.tokenIs ?? (source.token === null ? "told" : "presented");
     this.#limit = source.limit ?? null;
     this.lock = source.lock ?? null;
     this.client = source.client ?? NO_CLIENT;
@@ -160,8 +161,7 @@ export class LiveSession {
   reset(): void {
     if (this.isGone) return;
     const { snapshot, data, isNew, needsStepUp } = this;
-    const [isIssued, isPresented] = [this.#issued, this.#isPresented];
-    this.#putAside ??= { snapshot, data, isNew, needsStepUp, isIssued, isPresented };
+    this.#putAside ??= { snapshot, data, isNew, needsStepUp, tokenIs: this.#tokenIs };
     this.#forget();
   }
 
@@ -214,12 +214,12 @@ export class LiveSession {
   takeNews(): TokenNews {
     const isSilent = this.isGone;
     const news = {
-      issued: this.#issued && !isSilent ? this.data.token : null,
+      issued: this.#tokenIs === "new" && !isSilent ? this.data.token : null,
       cleared: this.#cleared && !isSilent,
       extended: this.#extended && !isSilent,
       remembered: this.snapshot?.envelope.remember ?? false,
     };
-    this.#issued = false;
+    if (this.#tokenIs === "new") this.#tokenIs = "told";
     this.#cleared = false;
     this.#extended = false;
     return news;
@@ -228,10 +228,9 @@ export class LiveSession {
   /** A token the client does not have yet, once. */
   takeToken(): string | null {
     this.engine.refuseCarrying("A token alone");
-    const token = (this.#issued || this.#isOwed) && !this.isGone ? this.data.token : null;
-    this.#issued = false;
-    this.#isOwed = false;
-    return token;
+    if (this.isGone || (this.#tokenIs !== "new" && this.#tokenIs !== "owed")) return null;
+    this.#tokenIs = "told";
+    return this.data.token;
   }
 
   /** A CSRF token of this session; of one that is not stored yet, which then will be. */
@@ -254,29 +253,26 @@ export class LiveSession {
     this.#putAside = null;
     this.#limit = null;
     this.isGone = false;
-    this.#issued = true;
+    this.#tokenIs = "new";
     this.#cleared = false;
   }
 
-  /** Takes over a newer version of the same session, and its new token if this request made one. */
+  /** Takes over a newer version of the same session, and the token that the response has to carry, if any. */
   adopt(snapshot: Snapshot, token: string | null = null): void {
     this.snapshot = snapshot;
     if (token !== null) {
       this.data.token = token;
-      this.#issued = true;
-      this.#isOwed = false;
-      this.#isPresented = false;
+      this.#tokenIs = "new";
       return;
     }
     const { data, engine } = this;
     if (data.token === null) return;
     if (data.isOpenedBy(snapshot)) return engine.remember(data.token, snapshot);
-    // Another request has rotated the token: this one's client is owed the same successor.
+    // The token was rotated: whoever holds the one before is owed the same successor.
     const successor = engine.tokenIn(snapshot, data.token);
     if (successor === null) return;
     data.token = successor;
-    this.#isOwed = true;
-    this.#isPresented = false;
+    this.#tokenIs = "owed";
   }
 
   /** Ends the session on the server, and is nobody's from then on; answers what it was when it was live. */
@@ -328,16 +324,16 @@ export class LiveSession {
 
   /** Whether the client has presented the session's token for the first time. */
   #hasArrived({ envelope }: Snapshot): boolean {
-    return this.#isPresented && isArrivalDue(envelope);
+    return this.#tokenIs === "presented" && isArrivalDue(envelope);
   }
 
   #isRotationDue(snapshot: Snapshot): boolean {
-    return this.#canRotate && this.#isPresented && !this.areHeadersSent && this.engine.isRotationDue(snapshot);
+    if (!this.#canRotate || this.#tokenIs !== "presented" || this.areHeadersSent) return false;
+    return this.engine.isRotationDue(snapshot);
   }
 
-  /** Whether the response may have to carry a token that another request has made. */
   #owesToken(): boolean {
-    return this.#isOwed && !this.areHeadersSent && this.snapshot !== null;
+    return this.#tokenIs === "owed" && !this.areHeadersSent && this.snapshot !== null;
   }
 
   /**
@@ -347,7 +343,7 @@ export class LiveSession {
   async #settleToken(): Promise<void> {
     const { engine, snapshot, data } = this;
     if (snapshot === null) return;
-    this.#isOwed = false;
+    this.#tokenIs = "told";
     let newest: Snapshot | null;
     try {
       newest = await engine.reread(snapshot);
@@ -373,19 +369,16 @@ export class LiveSession {
     this.isNew = true;
     this.#reserved = null;
     this.#shortenedTo = null;
-    this.#issued = false;
-    this.#isOwed = false;
-    this.#isPresented = false;
+    this.#tokenIs = "told";
     this.#extended = false;
   }
 
-  #takeBack({ snapshot, data, isNew, needsStepUp, isIssued, isPresented }: PutAside): void {
+  #takeBack({ snapshot, data, isNew, needsStepUp, tokenIs }: PutAside): void {
     this.snapshot = snapshot;
     this.data = data;
     this.isNew = isNew;
     this.needsStepUp = needsStepUp;
-    this.#issued = isIssued;
-    this.#isPresented = isPresented;
+    this.#tokenIs = tokenIs;
     this.#putAside = null;
   }
 
@@ -428,7 +421,7 @@ export class LiveSession {
     const begun = await beginSession(this.engine, { text, endsAt, token, ...(flashes !== undefined && { flashes }) });
     this.#reserved = null;
     this.data.token = begun.token;
-    this.#issued = true;
+    this.#tokenIs = "new";
     this.#cleared = false;
     this.#settle(begun.snapshot, data, text, intent);
     return "saved";
@@ -455,7 +448,8 @@ export class LiveSession {
     if (outcome.status === "saved") this.#adoptWritten(outcome.snapshot, planned);
     else if (outcome.snapshot !== start) this.adopt(outcome.snapshot);
     // What was just written or read is the newest: the successor that others made can go out with the response.
-    if (this.#isOwed && intent.isUpkeep && outcome.snapshot !== start) this.adopt(outcome.snapshot, this.data.token);
+    if (this.#tokenIs === "owed" && intent.isUpkeep && outcome.snapshot !== start)
+      this.adopt(outcome.snapshot, this.data.token);
     this.#settle(outcome.snapshot, data, text, intent);
     return outcome.status;
   }

@@ -37,7 +37,9 @@ export async function replaceToken(
   const under = live.lock?.heldOf(snapshot) ?? null;
   const outcome = await engine.rotate(snapshot, data.token, { manner, client }, change, { ...terms, under });
   if (outcome.status === "gone") return "gone";
-  live.adopt(outcome.snapshot, outcome.isOurs ? outcome.token : null);
+  // With grace the token is owed only: should the response take long, another may be the session's by then.
+  const mustBeSent = outcome.isOurs && outcome.snapshot.envelope.successor === undefined;
+  live.adopt(outcome.snapshot, mustBeSent ? outcome.token : null);
   if (outcome.isOurs) reportRotated(engine, outcome.snapshot, reason);
   return outcome.status;
 }
