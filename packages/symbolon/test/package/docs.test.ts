@@ -64,6 +64,8 @@ declare global {
   const deleteAccount: Handler;
   const transfer: Handler;
   const mail: (address: string, text: string) => Promise<void>;
+  const numberInvoices: (fence: number) => Promise<void>;
+  const quote: (cart: string[] | undefined) => Promise<number>;
   const pages: { readonly linkIsOver: string; readonly newPassword: string };
   const users: {
     verify(name: unknown, password: unknown): Promise<User | null>;
