@@ -170,7 +170,7 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     lifetime,
     remember: resolveLifetime(remember ?? {}, { idle: 1_209_600_000, absolute: 2_592_000_000 }, "lifetime.remember"),
     touchEvery: resolveTouchEvery(touchEvery, lifetime.idle),
-    rotation: resolveRotation(options.rotation, isCarrying(options.store)),
+    rotation: resolveRotation(options.rotation, whyFixed(options)),
     limits: resolveLimits(options.limits, options.store, seal),
     pin: resolvePin(options.pin),
     nameDevice: checkFunction(options.nameDevice, "nameDevice") ?? null,
@@ -204,6 +204,12 @@ export function resolveLifetime(asked: Lifetime, fallback: ResolvedLifetime, nam
   }
   const end = absolute ?? Math.max(fallback.absolute, idle ?? 0);
   return { idle: Math.min(idle ?? fallback.idle, end), absolute: end };
+}
+
+/** Why no token may rotate by itself; null where it may. */
+function whyFixed({ store, limits }: Pick<SessionManagerOptions<object>, "store" | "limits">): string | null {
+  if (isCarrying(store)) return "without a store nobody can tell an old token from a new one";
+  return limits?.onLimit === "reuse" ? "limits.onLimit 'reuse' gives one token to several clients" : null;
 }
 
 function resolveTouchEvery(value: Duration | undefined, idle: number): number {

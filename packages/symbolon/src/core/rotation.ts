@@ -15,7 +15,10 @@ import { type TokenClaims, verifierMatches } from "./token.ts";
 
 /** How often a session gets a new token by itself, where a cookie carries it. */
 export interface RotationOptions {
-  /** Default 15 min of use; `request`: with every request, once its `grace` lets it; false: never. */
+  /**
+   * Default 15 min of use; `request`: with every request, once its `grace` lets it; false: never, as where clients carry
+   * their sessions themselves, or several of them share a token (`onLimit: 'reuse'`).
+   */
   readonly every?: Duration | "request" | false;
   /**
    * How long the token before stays good once the new one was presented: for requests that were on their way. Default
@@ -58,13 +61,11 @@ const MAX_GRACE = 60_000;
 /** Roles and credentials do not change more often than this within one grace. */
 const MAX_LATE = 8;
 
-/** Checks `rotation`; `isCarrying`: clients carry their records, so that nobody can tell an old token from a new one. */
-export function resolveRotation(rotation: RotationOptions | undefined, isCarrying: boolean): ResolvedRotation {
-  const { every = isCarrying ? false : "15m", grace = "10s" } = rotation ?? {};
+/** Checks `rotation`; `unless`: why no token may rotate by itself here, null where it may. */
+export function resolveRotation(rotation: RotationOptions | undefined, unless: string | null): ResolvedRotation {
+  const { every = unless === null ? "15m" : false, grace = "10s" } = rotation ?? {};
   refuseUnknown(rotation ?? {}, ["every", "grace"], "rotation.");
-  if (isCarrying && every !== false) {
-    throw new OptionsError("rotation.every: without a store an old token is as good as a new one; write false.");
-  }
+  if (unless !== null && every !== false) throw new OptionsError(`rotation.every: ${unless}; write false.`);
   const graceMs = grace === 0 ? 0 : parseDuration(grace, "rotation.grace");
   if (graceMs > MAX_GRACE) throw new OptionsError("rotation.grace: at most 60 s.");
   const everyMs = every === "request" ? 0 : every === false ? null : parseDuration(every, "rotation.every");

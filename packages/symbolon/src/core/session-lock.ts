@@ -11,13 +11,23 @@ import type { HeldLock } from "./store.ts";
 export class SessionLock {
   readonly lease: HeldLease;
   readonly #lookup: string;
-  /** Held from before the session was read until the response is decided. */
-  readonly isOfRequest: boolean;
+  readonly #isOfRequest: boolean;
 
-  constructor(lease: HeldLease, lookup: string, isOfRequest = false) {
+  /** `isOfRequest`: it is held until the response is decided. */
+  constructor(lease: HeldLease, lookup: string, isOfRequest: boolean) {
     this.lease = lease;
     this.#lookup = lookup;
-    this.isOfRequest = isOfRequest;
+    this.#isOfRequest = isOfRequest;
+  }
+
+  /** Whether the request holds it for as long as the response is not decided. */
+  get isHeldByRequest(): boolean {
+    return this.#isOfRequest && !this.lease.isReleased;
+  }
+
+  /** Frees the lock. Never rejects: one that was lost is free. */
+  async free(): Promise<void> {
+    await this.lease.release().catch(() => undefined);
   }
 
   /** What a write of a session depends on: nothing, where it is another's lock, or one of this process alone. */
@@ -62,8 +72,8 @@ export async function lockRequest(
   options: LockOptions,
   save: () => Promise<SaveResult>,
 ): Promise<void> {
-  const isHeld = live.lock?.isOfRequest === true && !live.lock.lease.isReleased;
-  if (!isHeld && live.before !== null) await lockSession(live, options, save, true);
+  if (live.lock?.isHeldByRequest === true || live.before === null) return;
+  await lockSession(live, options, save, true);
 }
 
 /** Runs something under the lock of a session, and saves what it changed; what it changed is dropped when it fails. */
@@ -84,7 +94,7 @@ export async function runLocked<T>(
     }
   };
   const { lock } = live;
-  if (lock?.isOfRequest === true && !lock.lease.isReleased) return attempt(lock.lease);
+  if (lock?.isHeldByRequest === true) return attempt(lock.lease);
   return runUnder(await lockSession(live, options, save), attempt);
 }
 

@@ -67,7 +67,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       },
       lock: (session, options) => lockRequest(session.#live, options, () => session.save()),
       release: async (session) => {
-        if (session.#live.lock?.isOfRequest === true) await session.#live.lock.lease.release().catch(() => undefined);
+        if (session.#live.lock?.isHeldByRequest === true) await session.#live.lock.free();
       },
       csrfMatches: (session, token) => session.#live.csrfMatches(token),
     };

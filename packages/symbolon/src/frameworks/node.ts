@@ -109,7 +109,7 @@ export async function sessionOfUpgrade<Data extends object>(
   request: NodeRequest,
 ): Promise<Session<Data> | null> {
   const connectionOf = connectionReader(mountSettings(sessions).trustProxy);
-  const opened = await openSession(sessions, headersOf(request), connectionOf(request));
+  const opened = await openSession(sessions, headersOf(request), connectionOf(request), { cookies: false });
   const refusal = opened.csrfRefusal({ method: request.method ?? "GET" });
   // No cookie can be sent any more.
   opened.cookies();

@@ -75,6 +75,8 @@ export interface OpenedSession<Data extends object> {
 
 /** How a request's session is opened. */
 export interface OpenOptions {
+  /** False where the response can carry no cookie, as that of a handshake: then no token rotates. Default true. */
+  readonly cookies?: boolean;
   /** Takes the session's lock before the session is read: see `Session.lock`. It is free when the response is decided. */
   readonly lock?: boolean | LockOptions;
 }
@@ -117,7 +119,8 @@ export async function openSession<Data extends object>(
   const carrier = carrierOf(engine);
   const bearer = engine.options.bearer ? readBearer(headers) : null;
   const lock = lockOptionsOf(options);
-  const setting: Setting = { engine, carrier, headers, client: new RequestClient(headers, connection), lock };
+  const client = new RequestClient(headers, connection);
+  const setting: Setting = { engine, carrier, headers, client, lock, canSend: options.cookies ?? true };
   if (bearer !== null) return openToken(setting, bearer, "bearer");
   const withheld = whyWithheld(engine, connection);
   if (withheld !== null) return begin(setting, { limit: "withheld" }, { withheld });
@@ -149,6 +152,8 @@ interface Setting {
   readonly client: Client;
   /** How the session's lock is taken before it is read; undefined where it is not. */
   readonly lock: LockOptions | undefined;
+  /** Whether the response can carry cookies. */
+  readonly canSend: boolean;
 }
 
 /** Reads what the request says of its client when it is asked for: most requests never ask. */
@@ -176,36 +181,43 @@ async function openToken<Data extends object>(
   carriedBy: "cookie" | "bearer",
   carried?: string,
 ): Promise<OpenedSession<Data>> {
-  const { engine } = setting;
-  const lock = setting.lock === undefined ? null : await lockBefore(engine, token, setting.lock);
+  const { engine, client, canSend } = setting;
+  const canRotate = canSend && carriedBy === "cookie";
+  let lock: SessionLock | null = null;
   let opened: Opened;
-  let isNew = false;
+  let isUsedUp = false;
   try {
-    const answer = engine.open(token, setting.client, undefined, carried);
+    if (setting.lock !== undefined) lock = await lockBefore(engine, token, setting.lock);
+    const answer = engine.open(token, client, undefined, carried);
     opened = answer instanceof Promise ? await answer : answer;
-    if (opened.ok && carriedBy === "cookie" && engine.isUsedUp(opened.snapshot)) {
-      opened = await useUp(setting, opened, token);
-      isNew = opened.ok;
-    }
-    if (!opened.ok) await lock?.lease.release();
+    isUsedUp = opened.ok && canRotate && engine.isUsedUp(opened.snapshot);
+    if (opened.ok && isUsedUp) opened = await useUp(setting, opened, token);
   } catch (error) {
-    await lock?.lease.release().catch(() => undefined);
+    await lock?.free();
     if (engine.options.onStoreFailure === "deny" || !isStoreFailure(error)) throw error;
     return begin(setting, { limit: "read-only" }, { carriedBy });
   }
   const arrival: Arrival = { carriedBy, ...(carried !== undefined && { carried }) };
   if (!opened.ok) {
-    const { reason, ended, replacedAt = -Infinity } = opened;
-    // A bearer client is told its token by the application: a session begun here could never be reached. And a request
-    // that was sent before its client had the new token must not give it a third: that would undo the login.
-    const isLate = engine.now() - replacedAt < LATE_MS;
-    const limit = carriedBy === "bearer" || isLate ? ({ limit: "unsent" } as const) : {};
-    return begin(setting, limit, { ...arrival, refusal: { reason, ...(ended !== undefined && { ended }) } });
+    await lock?.free();
+    return beginRefused(setting, opened, arrival);
   }
   const { snapshot, successor, needsStepUp = false } = opened;
-  const source = { snapshot, needsStepUp, lock, canRotate: carriedBy === "cookie" };
-  if (successor === undefined) return begin(setting, { ...source, token }, arrival);
-  return begin(setting, { ...source, token: successor, tokenIs: isNew ? "new" : "owed" }, arrival);
+  const tokenIs = isUsedUp ? "new" : successor === undefined ? "presented" : "owed";
+  return begin(setting, { snapshot, token: successor ?? token, tokenIs, needsStepUp, lock, canRotate }, arrival);
+}
+
+/** The session of a request whose token opened none. */
+function beginRefused<Data extends object>(
+  setting: Setting,
+  { reason, ended, replacedAt = -Infinity }: Opened & { readonly ok: false },
+  arrival: Arrival,
+): OpenedSession<Data> {
+  // A bearer client is told its token by the application: a session begun here could never be reached. And a request
+  // that was sent before its client had the new token must not give it a third: that would undo the login.
+  const isLate = setting.engine.now() - replacedAt < LATE_MS;
+  const limit = arrival.carriedBy === "bearer" || isLate ? ({ limit: "unsent" } as const) : {};
+  return begin(setting, limit, { ...arrival, refusal: { reason, ...(ended !== undefined && { ended }) } });
 }
 
 /** Takes the lock of a session that is not read yet; of none, for a token that proves nothing. */
@@ -217,14 +229,19 @@ async function lockBefore(engine: Engine, token: string, options: LockOptions): 
 }
 
 /** Where no token is good twice, it is replaced before anything is done in its name: of several requests one goes on. */
-async function useUp({ engine, client }: Setting, opened: Opened & { ok: true }, token: string): Promise<Opened> {
-  const outcome = await engine.rotate(opened.snapshot, token, { manner: "grace", client });
-  const { snapshot } = outcome;
-  if (outcome.token === null || !outcome.isOurs) {
-    return { ok: false, reason: "wrong-secret", replacedAt: engine.now() };
-  }
+async function useUp(
+  { engine, client }: Setting,
+  opened: Opened & { readonly ok: true },
+  token: string,
+): Promise<Opened> {
+  const {
+    snapshot,
+    token: successor,
+    isOurs,
+  } = await engine.rotate(opened.snapshot, token, { manner: "grace", client });
+  if (successor === null || !isOurs) return { ok: false, reason: "wrong-secret", replacedAt: engine.now() };
   reportRotated(engine, snapshot, "scheduled");
-  return { ...opened, snapshot, successor: outcome.token };
+  return { ...opened, snapshot, successor };
 }
 
 function begin<Data extends object>(
