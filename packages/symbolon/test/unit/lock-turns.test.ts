@@ -19,16 +19,20 @@ async function taken(turns: LockTurns, lock: string, wait = HOUR): Promise<PassO
 }
 
 /** Takes turns one after the other, and notes who has one. */
-function queue(turns: LockTurns, names: readonly string[], wait = HOUR): { readonly served: string[]; next(): void } {
+function queue(
+  turns: LockTurns,
+  names: readonly string[],
+  wait = HOUR,
+): { readonly served: string[]; readonly next: () => void } {
   const served: string[] = [];
-  let pass: PassOn = () => undefined;
+  let pass: PassOn | null = null;
   for (const name of names) {
     void turns.take("a", wait).then((passOn) => {
       served.push(passOn === null ? `${name} gave up` : name);
       if (passOn !== null) pass = passOn;
     });
   }
-  return { served, next: () => pass() };
+  return { served, next: () => pass?.() };
 }
 
 describe("turns at a lock", () => {
