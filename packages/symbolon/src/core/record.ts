@@ -183,7 +183,7 @@ export class Vault {
   /** The lock of a name that the application chose; no space begins like it. */
   lockOfName(name: string): LockKey {
     const digest = hmac(this.#index.owner, Buffer.from(`lock/${this.space}${name}`, "utf8"));
-    return { space: this.space, route: digest.readUIntBE(32, 3), lock: digest.toString("base64url", 0, 32) };
+    return { space: this.space, route: digest.readUIntBE(0, 3), lock: digest.toString("base64url") };
   }
 
   /** A random route, for sessions without an owner. */
