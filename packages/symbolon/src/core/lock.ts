@@ -16,13 +16,15 @@ import { type Acquisition, canLock, hasInvalidations, type LockKey } from "./sto
 
 /** How a lock is taken. */
 export interface LockOptions {
-  /** How long to wait while others have it; 0 tries once. Default 20 s. */
+  /** How long to wait while others have it; 0 tries once. Default 20 s, at most 24 days. */
   readonly wait?: Duration;
-  /** How long the lock outlives a holder that died; it is renewed while the holder lives. Default 10 s, at least 100 ms. */
+  /** How long the lock outlives a holder that died; it is renewed while the holder lives. Default 10 s, 100 ms to 24 days. */
   readonly lease?: Duration;
 }
 
 const SHORTEST_LEASE = 100;
+/** What a timer can wait: 24 days. */
+const LONGEST = 2 ** 31 - 1;
 
 /** The locks of one manager. */
 export class Locks {
@@ -109,10 +111,16 @@ export class Locks {
 
 function resolveLock(options: LockOptions): { readonly wait: number; readonly lease: number } {
   refuseUnknown(options, ["wait", "lease"], "lock.");
-  const wait = options.wait === 0 ? 0 : parseDuration(options.wait ?? "20s", "lock.wait");
-  const lease = parseDuration(options.lease ?? "10s", "lock.lease");
+  const wait = options.wait === 0 ? 0 : parseTime(options.wait ?? "20s", "lock.wait");
+  const lease = parseTime(options.lease ?? "10s", "lock.lease");
   if (lease < SHORTEST_LEASE) throw new OptionsError(`lock.lease: at least ${SHORTEST_LEASE} ms.`);
   return { wait, lease };
+}
+
+function parseTime(value: Duration, name: string): number {
+  const milliseconds = parseDuration(value, name);
+  if (milliseconds > LONGEST) throw new OptionsError(`${name}: at most 24 days.`);
+  return milliseconds;
 }
 
 function timeoutError(): LockTimeoutError {

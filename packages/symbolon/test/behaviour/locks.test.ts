@@ -2,8 +2,8 @@
 import { generateKey, type Lease, LockTimeoutError, OptionsError, type SessionManager, type Store } from "symbolon";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { wait } from "../support/delays.ts";
-import { lockStores, Room } from "../support/lock-stores.ts";
-import { manager, type Options, storePairs, untyped } from "../support/sessions.ts";
+import { lockPairs, lockStores, Room } from "../support/lock-stores.ts";
+import { manager, type Options, untyped } from "../support/sessions.ts";
 import { intercept, spied } from "../support/stores.ts";
 
 const TAKEN = { code: "ERR_LOCK_TIMEOUT", status: 503, retryable: true };
@@ -151,6 +151,9 @@ describe.each(lockStores)("a lock on $name", ({ make, isShared }) => {
     [{ wait: 1.5 }, /^lock\.wait: .*'30m'/],
     [{ wait: Infinity }, /^lock\.wait: .*'30m'/],
     [{ wait: "500 days" }, /^lock\.wait: .*'30m'/],
+    // Timers wait no longer: they would end at once.
+    [{ lease: "25d" }, /^lock\.lease: at most 24 days\.$/],
+    [{ wait: 2 ** 31 }, /^lock\.wait: at most 24 days\.$/],
     [{ ttl: 10 }, /^lock\.ttl: there is no such option; the options are wait, lease\.$/],
   ];
 
@@ -208,7 +211,7 @@ describe.each(lockStores)("a lock on $name", ({ make, isShared }) => {
   });
 });
 
-describe.each(storePairs)("a lock on %s, of two processes", (_name, make) => {
+describe.each(lockPairs)("a lock on $name, of two processes", ({ make }) => {
   it("is one for both", async () => {
     const [one, other] = twoOn(make());
     const lease = await one.lock("a");
