@@ -83,11 +83,13 @@ export class HeldLease implements Lease {
 
   /** Answers whether the lock was held to the end. */
   async #free({ calls, key, holder }: KeptUp): Promise<boolean> {
+    // What is done under it is done by now, however long the store takes to answer.
+    const isHeld = performance.now() < this.#until;
     try {
       return await calls.ask("releaseLock", key, holder);
     } catch {
-      // It ends by itself. What was done under it was done while it was held, as far as anybody knows.
-      return performance.now() < this.#until;
+      // It ends by itself.
+      return isHeld;
     }
   }
 
@@ -101,13 +103,16 @@ export class HeldLease implements Lease {
     const { calls, key, holder, lease } = this.#keptUp as KeptUp;
     const sentAt = performance.now();
     let isHeld = sentAt < this.#until;
+    // The store may take longer to answer than the lease lasts.
+    this.#timer = setTimeout(() => this.#lose(), Math.max(0, this.#until - sentAt)).unref();
     try {
       isHeld = isHeld && (await calls.ask("renewLock", key, holder, lease));
       if (isHeld) this.#until = sentAt + lease;
     } catch {
       isHeld = performance.now() < this.#until;
     }
-    if (this.#isReleased) return;
+    clearTimeout(this.#timer);
+    if (this.#isReleased || this.signal.aborted) return;
     if (isHeld) this.#renewIn(lease / 3);
     else this.#lose();
   }

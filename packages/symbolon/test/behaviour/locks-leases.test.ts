@@ -1,0 +1,339 @@
+/** How long a lock is somebody's: renewed while its holder lives, free when it died, and what is said when it was lost. */
+import { generateKey, LeaseLostError, type Locking, type SessionManager, type Store } from "symbolon";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { lockPairs } from "../support/lock-stores.ts";
+import { manager } from "../support/sessions.ts";
+import { intercept, type Intercepted } from "../support/stores.ts";
+
+const LEASE = 1000;
+const STORE_TIMEOUT = 3000;
+/** Where nobody tells of a release, it is found by then. */
+const ONE_LOOK = 31;
+const LOST = { code: "ERR_LEASE_LOST", status: 409, retryable: true };
+const TAKEN = { code: "ERR_LOCK_TIMEOUT" };
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Stands in for the calls of one process. */
+type Around = (call: Intercepted) => unknown;
+
+const honest: Around = (call) => call.proceed();
+
+interface Stage {
+  readonly here: SessionManager;
+  readonly there: SessionManager;
+  /** From now on, calls from here are answered by this; by default they go through. */
+  readonly meddle: (around: Around) => void;
+  /** The names of the calls from here. */
+  readonly calls: readonly string[];
+  /** Frees the lock that was taken from here last, as a storage that lost it. */
+  readonly forget: () => Promise<unknown>;
+}
+
+function stage(make: () => readonly [Store & Locking, Store & Locking]): Stage {
+  let around = honest;
+  let acquired: readonly unknown[] = [];
+  const [one, other] = make();
+  const calls: string[] = [];
+  const store = intercept(one, (call) => {
+    calls.push(call.method);
+    if (call.method === "acquireLock") acquired = call.args;
+    return around(call);
+  });
+  const shared = { keys: [generateKey()], storeTimeout: STORE_TIMEOUT } as const;
+  const [here, there] = [manager({ ...shared, store }), manager({ ...shared, store: other })];
+  onTestFinished(async () => {
+    await Promise.all([here.close(), there.close()]);
+  });
+  return {
+    here,
+    there,
+    calls,
+    meddle: (next) => void (around = next),
+    async forget() {
+      const [key, holder, , call] = acquired as Parameters<Locking["acquireLock"]>;
+      expect(await one.releaseLock(key, holder, call)).toBe(true);
+    },
+  };
+}
+
+/** A server that is away for some calls, so many times. */
+function failing(method: string, times = Infinity): Around {
+  let left = times;
+  return async (call) => {
+    if (call.method !== method || left-- <= 0) return call.proceed();
+    throw new Error("The server is away.");
+  };
+}
+
+/** A server that never answers some calls. */
+function hanging(method: string): Around {
+  return (call) => (call.method === method ? new Promise(() => undefined) : call.proceed());
+}
+
+/** A server whose answer to some calls is lost, once. */
+function losing(method: string): Around {
+  let isLost = false;
+  return async (call) => {
+    const answer = await call.proceed();
+    if (call.method !== method || isLost) return answer;
+    isLost = true;
+    throw new Error("The connection broke.");
+  };
+}
+
+async function pass(ms = 0): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+}
+
+/** What a promise has come to, as far as is known. */
+function watched(promise: Promise<unknown>): { readonly isOver: () => boolean; readonly error: () => unknown } {
+  let isOver = false;
+  let error: unknown = null;
+  promise
+    .catch((thrown: unknown) => (error = thrown))
+    .finally(() => {
+      isOver = true;
+    });
+  return { isOver: () => isOver, error: () => error };
+}
+
+async function isFree(sessions: SessionManager): Promise<boolean> {
+  try {
+    await (await sessions.lock("a", { wait: 0 })).release();
+    return true;
+  } catch (error) {
+    expect(error).toMatchObject(TAKEN);
+    return false;
+  }
+}
+
+describe.each(lockPairs)("the lease of a lock on $name", ({ make }) => {
+  it("is renewed while it is held, for as long as that is", async () => {
+    const { here, there, calls } = stage(make);
+    const lease = await here.lock("a", { lease: LEASE });
+    for (let time = 0; time < 100; time++) {
+      await pass(LEASE / 10);
+      expect(await isFree(there)).toBe(false);
+    }
+    expect(lease.signal.aborted).toBe(false);
+    // Three times a lease, and no more.
+    expect(calls.filter((method) => method === "renewLock")).toHaveLength(30);
+    await lease.release();
+    expect(await isFree(there)).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("ends by itself when its holder does not renew it, and not before; the next has a greater fence", async () => {
+    const { here, there, meddle } = stage(make);
+    meddle(hanging("renewLock"));
+    const lease = await here.lock("a", { lease: LEASE });
+    const waiting = there.lock("a");
+    const waited = watched(waiting);
+    await pass(LEASE - 1);
+    expect(waited.isOver()).toBe(false);
+    await pass(1 + ONE_LOOK);
+    expect(waited.isOver()).toBe(true);
+    expect((await waiting).fence).toBeGreaterThan(lease.fence);
+  });
+
+  it("survives that the store failed once in a while", async () => {
+    const { here, there, meddle } = stage(make);
+    const lease = await here.lock("a", { lease: LEASE });
+    for (let time = 0; time < 5; time++) {
+      meddle(failing("renewLock", 1));
+      await pass(LEASE * 0.9);
+      expect(await isFree(there)).toBe(false);
+    }
+    expect(lease.signal.aborted).toBe(false);
+    await lease.release();
+  });
+
+  it("is known to be lost when the store has failed for as long as it was", async () => {
+    const { here, there, meddle } = stage(make);
+    const lease = await here.lock("a", { lease: LEASE });
+    meddle(failing("renewLock"));
+    await pass(LEASE - 1);
+    expect(lease.signal.aborted).toBe(false);
+    await pass(1);
+    expect(lease.signal.aborted).toBe(true);
+    expect(lease.signal.reason).toBeInstanceOf(LeaseLostError);
+    expect(await isFree(there)).toBe(true);
+    await expect(lease.release()).rejects.toMatchObject(LOST);
+  });
+
+  it("is known to be lost by then also while the store hangs, however long one waits for that", async () => {
+    const { here, there, meddle } = stage(make);
+    const lease = await here.lock("a", { lease: LEASE });
+    meddle(hanging("renewLock"));
+    await pass(LEASE - 1);
+    expect(lease.signal.aborted).toBe(false);
+    await pass(1);
+    expect(lease.signal.aborted).toBe(true);
+    expect(await isFree(there)).toBe(true);
+    await pass(STORE_TIMEOUT * 2);
+    meddle(honest);
+    await expect(lease.release()).rejects.toMatchObject(LOST);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("is known to be lost with the next renewal when the storage lost it; nobody is put out of it then", async () => {
+    const { here, there, forget } = stage(make);
+    const lease = await here.lock("a", { lease: LEASE });
+    const told: unknown[] = [];
+    lease.signal.addEventListener("abort", () => told.push(lease.signal.reason));
+    await forget();
+    await using next = await there.lock("a", { lease: LEASE, wait: 0 });
+    await pass(LEASE / 2);
+    expect(told).toEqual([expect.any(LeaseLostError)]);
+    await expect(lease.release()).rejects.toMatchObject(LOST);
+    await lease.release();
+    expect(told).toHaveLength(1);
+    expect(await isFree(here)).toBe(false);
+    await pass(LEASE * 3);
+    expect(await isFree(here)).toBe(false);
+    expect(next.signal.aborted).toBe(false);
+  });
+
+  it("that was lost is told of once the function is done, unless that says something itself", async () => {
+    const { here, forget } = stage(make);
+    const run = here.lock("a", { lease: LEASE }, async () => {
+      await forget();
+      return "done all the same";
+    });
+    await expect(run).rejects.toMatchObject(LOST);
+    const broken = new Error("broken");
+    const failed = here.lock("a", { lease: LEASE }, async () => {
+      await forget();
+      throw broken;
+    });
+    await expect(failed).rejects.toBe(broken);
+    expect(await isFree(here)).toBe(true);
+  });
+
+  it("was held to the end when only the release failed; then it ends by itself", async () => {
+    const { here, there, meddle } = stage(make);
+    meddle(failing("releaseLock"));
+    expect(await here.lock("a", { lease: LEASE }, () => "done")).toBe("done");
+    expect(await isFree(there)).toBe(false);
+    await pass(LEASE - 1);
+    expect(await isFree(there)).toBe(false);
+    await pass(1);
+    expect(await isFree(there)).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("was held to the end also when it took longer than that to find out that the release failed", async () => {
+    const { here, meddle } = stage(make);
+    meddle(hanging("releaseLock"));
+    const running = here.lock("a", { lease: LEASE }, () => "done");
+    const done = watched(running);
+    await pass(STORE_TIMEOUT - 1);
+    expect(done.isOver()).toBe(false);
+    await pass(1);
+    expect(await running).toBe("done");
+  });
+
+  it("was not held to the end when it was over before the release failed", async () => {
+    const { here, meddle } = stage(make);
+    meddle(async (call) => {
+      if (call.method === "acquireLock") return call.proceed();
+      throw new Error("The server is away.");
+    });
+    const lease = await here.lock("a", { lease: LEASE });
+    await pass(LEASE);
+    await expect(lease.release()).rejects.toMatchObject(LOST);
+  });
+
+  it("goes on to the next in the process, whether it was lost, or its release failed", async () => {
+    const { here, forget, meddle } = stage(make);
+    const first = await here.lock("a", { lease: LEASE });
+    await forget();
+    const second = here.lock("a", { lease: LEASE });
+    await expect(first.release()).rejects.toMatchObject(LOST);
+    meddle(failing("releaseLock"));
+    const lease = await second;
+    await lease.release();
+    meddle(honest);
+    const third = watched(here.lock("a"));
+    await pass(LEASE + ONE_LOOK);
+    expect([third.isOver(), third.error()]).toEqual([true, null]);
+  });
+});
+
+describe.each(lockPairs)("who asks for a lock on $name", ({ make }) => {
+  it("waits for as long as it said, and then is told", async () => {
+    const { here, there } = stage(make);
+    await using _lease = await there.lock("a");
+    let isRun = false;
+    const late = watched(here.lock("a", { wait: 5000 }, () => void (isRun = true)));
+    await pass(4999);
+    expect(late.isOver()).toBe(false);
+    await pass(1);
+    expect(late.error()).toMatchObject(TAKEN);
+    await pass(60_000);
+    expect(isRun).toBe(false);
+  });
+
+  it("waits that long in all, in this process and for others", async () => {
+    const { here, there } = stage(make);
+    await using _lease = await there.lock("a");
+    const first = watched(here.lock("a", { wait: 3000 }));
+    const second = watched(here.lock("a", { wait: 5000 }));
+    await pass(3000);
+    expect(first.error()).toMatchObject(TAKEN);
+    await pass(1999);
+    expect(second.isOver()).toBe(false);
+    await pass(1);
+    expect(second.error()).toMatchObject(TAKEN);
+  });
+
+  it("is told when the store fails, and holds up nobody", async () => {
+    const { here, meddle } = stage(make);
+    meddle(failing("acquireLock", 1));
+    const failed = here.lock("a");
+    const next = here.lock("a", { wait: 1000 }, () => "served");
+    await expect(failed).rejects.toMatchObject({ code: "ERR_STORE_UNAVAILABLE", status: 503 });
+    await pass(ONE_LOOK);
+    expect(await next).toBe("served");
+  });
+
+  it("gives back what it may have got when the answer was lost", async () => {
+    const { here, there, meddle, calls } = stage(make);
+    meddle(losing("acquireLock"));
+    await expect(here.lock("a", { lease: "1h" })).rejects.toMatchObject({ code: "ERR_STORE_UNAVAILABLE" });
+    await pass();
+    expect(calls).toEqual(["acquireLock", "releaseLock"]);
+    expect(await isFree(there)).toBe(true);
+  });
+
+  it("leaves the lock to the end of its lease where it cannot be given back either", async () => {
+    const { here, there, meddle } = stage(make);
+    const lost = losing("acquireLock");
+    meddle(async (call) => (call.method === "releaseLock" ? failing("releaseLock")(call) : lost(call)));
+    await expect(here.lock("a", { lease: LEASE })).rejects.toMatchObject({ code: "ERR_STORE_UNAVAILABLE" });
+    await pass(LEASE - 1);
+    expect(await isFree(there)).toBe(false);
+    await pass(1);
+    expect(await isFree(there)).toBe(true);
+  });
+
+  it("is told when the store does not answer, and the next is served when it does", async () => {
+    const { here, meddle } = stage(make);
+    meddle(hanging("acquireLock"));
+    const failed = watched(here.lock("a"));
+    const next = watched(here.lock("a"));
+    await pass(STORE_TIMEOUT - 1);
+    meddle(honest);
+    await pass(1);
+    expect(failed.error()).toMatchObject({ code: "ERR_STORE_TIMEOUT" });
+    await pass(ONE_LOOK);
+    expect([next.isOver(), next.error()]).toEqual([true, null]);
+  });
+});
