@@ -82,11 +82,7 @@ export function sqliteStore(client: SqliteClient, options: SqliteStoreOptions = 
     }
   }
 
-  function update(
-    key: RecordKey,
-    expectedVersion: number,
-    change: RecordChange,
-  ): "updated" | "conflict" | "missing" {
+  function update(key: RecordKey, expectedVersion: number, change: RecordChange): "updated" | "conflict" | "missing" {
     const [statement, values] = updateOf(sql, key, expectedVersion, change);
     if (changed(statement.run(...values))) return "updated";
     return sql.isLive.get(key.lookup, key.space) ? "conflict" : "missing";

@@ -68,6 +68,13 @@ async function untilOne(kind: Kind, url: string, query: string): Promise<void> {
   );
 }
 
+async function untilTime(instant: number): Promise<void> {
+  await eventually(
+    () => Date.now(),
+    (now) => now > instant,
+  );
+}
+
 async function untilAcquired(store: ServedStore, { holder }: HeldLock): Promise<void> {
   await eventually(
     () => store.acquireLock(KEY, holder, HOUR, callWithin()),
@@ -142,6 +149,15 @@ describe.each(kinds)("$name", (kind) => {
       expect(await version()).toBe(1);
     });
 
+    test("loses a write that waited for the lock's row until the lease had ended", async () => {
+      const staged = await stage(kind, url, LEASE);
+      const { locks, version } = staged;
+      const leaseEnd = Date.now() + LEASE;
+      const hold = `SELECT 1 FROM ${locks} FOR UPDATE`;
+      expect(await writeBehind(staged, hold, locks, () => untilTime(leaseEnd))).toBe("lost");
+      expect(await version()).toBe(1);
+    });
+
     test.each([
       ["given to another", "holder = 'bob'", "lost", 1],
       ["released", "expires_at = -expires_at", "lost", 1],
@@ -171,10 +187,7 @@ describe.each(kinds)("$name", (kind) => {
       await untilOne(kind, url, door.waiting);
       const found = untilAcquired(store, BOB).then(version);
       await Promise.race([found, untilOne(kind, url, WAITING[kind.kind](`INSERT INTO ${locks}`))]);
-      await eventually(
-        () => Date.now(),
-        (now) => now > leaseEnd,
-      );
+      await untilTime(leaseEnd);
       await rival.run(door.open);
       expect(await writing).toBe("updated");
       expect(await found).toBe(2);

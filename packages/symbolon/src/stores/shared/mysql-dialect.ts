@@ -61,6 +61,11 @@ function lockStatements(locks: string, statements: SqlStatements): LockStatement
   const look =
     `SELECT holder, fence, ceil((expires_at - ${CLOCK}) / 1000) FROM ${locks} ` +
     `WHERE space = ? AND \`lock\` = ? AND expires_at > ${CLOCK}`;
+  const whileMine = `AND EXISTS (SELECT 1 FROM ${locks} WHERE ${mine})`;
+  const underLock = {
+    update: `${statements.update} ${whileMine}`,
+    updateData: `${statements.updateData} ${whileMine}`,
+  };
 
   return {
     async acquire(run, { space, lock }, holder, lease) {
@@ -77,8 +82,10 @@ function lockStatements(locks: string, statements: SqlStatements): LockStatement
       if (held.rows.length === 0) return "lost";
       if (found === undefined) return "missing";
       if (Number(found[0]) !== expectedVersion) return "conflict";
-      await run(...updateOf(statements, key, expectedVersion, change));
-      return "updated";
+      // Asked again by the clock of this statement: the one before may have waited for the row.
+      const [text, values] = updateOf(underLock, key, expectedVersion, change);
+      const { affected } = await run(text, [...values, key.space, lock, holder]);
+      return affected > 0 ? "updated" : "lost";
     },
     prune: `DELETE FROM ${locks} WHERE expires_at > ? - ${CLOCK} AND expires_at < ${CLOCK} - ? ORDER BY expires_at LIMIT ?`,
   };

@@ -79,24 +79,14 @@ function lockStatements(locks: string, statements: SqlStatements, channel: strin
   // Each part waits for what it names: the record's row, then the lock's, then the clock, then the write.
   const underLock = (update: string): string =>
     `WITH found AS MATERIALIZED (${statements.versionForUpdate}), ` +
-    `mine AS MATERIALIZED (SELECT expires_at FROM ${locks} WHERE space = ? AND lock = ? AND holder = ? ` +
+    `locked AS MATERIALIZED (SELECT expires_at FROM ${locks} WHERE space = ? AND lock = ? AND holder = ? ` +
     "AND (SELECT count(*) FROM found) >= 0 FOR UPDATE), " +
-    `held AS MATERIALIZED (SELECT 1 FROM mine WHERE expires_at > ${CLOCK}), ` +
+    `held AS MATERIALIZED (SELECT 1 FROM locked WHERE expires_at > ${CLOCK}), ` +
     `written AS (${update} AND (SELECT count(*) FROM held) > 0 RETURNING lookup) ` +
     `SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM found), (SELECT ${written} FROM written)`;
   const updates = { update: underLock(statements.update), updateData: underLock(statements.updateData) };
 
   return {
-    async update(run, key, expectedVersion, change, { lock, holder }) {
-      const { lookup, space } = key;
-      const [text, values] = updateOf(updates, key, expectedVersion, change);
-      const { rows } = await run(text, [lookup, space, space, lock, holder, ...values]);
-      const [held, found, written] = (rows[0] ?? []).map(Number);
-      if (!held) return "lost";
-      if (written) return "updated";
-      return found ? "conflict" : "missing";
-    },
-
     async acquire(run, { space, lock }, holder, lease) {
       const taken = (await run(take, [space, lock, holder, lease])).rows[0];
       if (taken !== undefined) return { holder, fence: Number(taken[0]), remaining: lease / 1000 };
@@ -106,6 +96,15 @@ function lockStatements(locks: string, statements: SqlStatements, channel: strin
     },
     renew: `UPDATE ${locks} SET expires_at = ${CLOCK} + ? WHERE ${mine}`,
     release: channel === null ? release : told(`${release} RETURNING lock`, LOCK, channel),
+    async update(run, key, expectedVersion, change, { lock, holder }) {
+      const { lookup, space } = key;
+      const [text, values] = updateOf(updates, key, expectedVersion, change);
+      const { rows } = await run(text, [lookup, space, space, lock, holder, ...values]);
+      const [held, found, written] = (rows[0] ?? []).map(Number);
+      if (!held) return "lost";
+      if (written) return "updated";
+      return found ? "conflict" : "missing";
+    },
     prune:
       `DELETE FROM ${locks} WHERE (space, lock) IN (SELECT space, lock FROM ${locks} ` +
       `WHERE expires_at > ? - ${CLOCK} AND expires_at < ${CLOCK} - ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED)`,

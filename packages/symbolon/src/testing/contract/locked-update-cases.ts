@@ -29,9 +29,9 @@ const SHORT = 250;
 const ENDING = { reason: "logout", at: NOW };
 
 /** Of the race: so often somebody takes over who finds so many records being written. */
-const ROUNDS = 5;
-const RECORDS = 6;
-const RACING_LEASE = 100;
+const ROUNDS = 20;
+const RECORDS = 30;
+const RACING_LEASE = 25;
 
 /** Stores that lock pass these. */
 export const lockedUpdateCases: readonly ContractCase[] = [

@@ -13,7 +13,12 @@ export function newLock({ space, route }: Pick<LockKey, "space" | "route"> = new
 }
 
 /** The fence, or null when somebody else has the lock. */
-export async function acquire(store: Locking, key: LockKey, holder: string, lease: number = HOUR): Promise<number | null> {
+export async function acquire(
+  store: Locking,
+  key: LockKey,
+  holder: string,
+  lease: number = HOUR,
+): Promise<number | null> {
   const answer = await store.acquireLock(key, holder, lease, callNow());
   return answer.status === "acquired" ? answer.fence : null;
 }
