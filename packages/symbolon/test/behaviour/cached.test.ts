@@ -169,6 +169,21 @@ describe("what others write", () => {
     expect(await one.here.validate(token)).toBeNull();
   });
 
+  it("is known at once, too, where this process wrote it under a lock", async () => {
+    const far = without(memoryStore(), "subscribe");
+    const store = cached({ staleness: 60_000 }, far);
+    const call = { now: 0, signal: new AbortController().signal };
+    const key = { space: "space", route: 1, lookup: "lookup" };
+    const times = { createdAt: 0, touchedAt: 0, deadline: 1000 };
+    const envelope = Buffer.from("envelope");
+    await store.create({ ...key, ...times, owner: null, tenant: null, version: 1, envelope, data: null }, call);
+    expect(await store.read(key, call)).toMatchObject({ version: 1 });
+    const held = { lock: "lock", holder: "ann" };
+    await store.acquireLock({ ...key, lock: held.lock }, held.holder, 1000, call);
+    expect(await store.updateUnderLock(key, 1, { ...times, envelope }, held, call)).toBe("updated");
+    expect(await store.read(key, call)).toMatchObject({ version: 2 });
+  });
+
   it("is not overtaken by an answer that was on its way", async () => {
     const storage = memoryStore();
     let hold: Promise<void> | null = null;

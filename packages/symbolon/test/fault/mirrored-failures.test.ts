@@ -1,4 +1,4 @@
-import { NotSupportedError, OptionsError, StoreTimeoutError, StoreUnavailableError } from "symbolon";
+import { NotSupportedError, OptionsError, type StoredRecord, StoreTimeoutError, StoreUnavailableError } from "symbolon";
 import { memoryStore } from "symbolon/stores/memory";
 import { mirrored } from "symbolon/stores/mirrored";
 import { faultyStore } from "symbolon/testing";
@@ -6,6 +6,13 @@ import { describe, expect, test } from "vitest";
 import { bareStore, callAt, change, contentsOf, HOUR, NOW, recordOf, setUp } from "./mirrored-setup.ts";
 
 const ending = { reason: "logout", at: NOW };
+
+/** Writes the record's second version while a lock is held. */
+async function updateUnderLock(store: ReturnType<typeof setUp>["store"], record: StoredRecord): Promise<void> {
+  const { space, route } = record;
+  await store.acquireLock({ space, route, lock: "lock" }, "ann", HOUR, callAt());
+  await store.updateUnderLock(record, 1, change(), { lock: "lock", holder: "ann" }, callAt());
+}
 
 describe("a mirror that fails", () => {
   test("does not fail the request, is reported once, and is left alone", async () => {
@@ -39,6 +46,7 @@ describe("a mirror that fails", () => {
     const writes: ((store: ReturnType<typeof setUp>["store"]) => unknown)[] = [
       (store) => store.create(recordOf("bob"), callAt()),
       (store) => store.update(record, 1, change(), callAt()),
+      (store) => updateUnderLock(store, record),
       (store) => store.delete(record, ending, callAt()),
       (store) => store.deleteByOwner({ ...record, owner: "ann" }, [], ending, callAt()),
       (store) => store.deleteByTenant({ space: record.space, tenant: null }, ending, callAt()),
@@ -94,6 +102,9 @@ describe("a primary that fails", () => {
     primary.lose(1);
     await expect(async () => store.update(record, 1, change(), callAt())).rejects.toThrow(StoreUnavailableError);
     primary.lose(1);
+    await expect(async () => updateUnderLock(store, other)).rejects.toThrow(StoreUnavailableError);
+    for (const mirror of mirrors) expect(await contentsOf(mirror.store)).toEqual(await contentsOf(primary.store));
+    primary.lose(1);
     await expect(async () => store.delete(other, ending, callAt())).rejects.toThrow(StoreUnavailableError);
     expect(store.mirrors).toEqual([{ failed: false }, { failed: false }]);
     expect(await contentsOf(primary.store)).toHaveLength(2);
@@ -133,6 +144,7 @@ describe("a write that the primary refuses", () => {
     expect(await store.create({ ...record, data: Buffer.from("rival") }, callAt())).toBe("exists");
     expect(await store.update(record, 2, change(), callAt())).toBe("conflict");
     expect(await store.update(recordOf("bob"), 1, change(), callAt())).toBe("missing");
+    expect(await store.updateUnderLock(record, 1, change(), { lock: "lock", holder: "ann" }, callAt())).toBe("lost");
     expect(await store.apply(record, callAt())).toBe(false);
     for (const mirror of mirrors) expect(mirror.calls).toEqual([]);
   });

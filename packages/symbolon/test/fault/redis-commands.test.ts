@@ -22,6 +22,7 @@ async function counted() {
   await store.admit(newRecord(), { ...RULES, replacing: first.lookup }, call());
   await store.delete(first, { reason: "logout", at: Date.now() }, call());
   await store.countByOwner(first, call());
+  await store.acquireLock({ ...first, lock: "lock" }, "ann", 1000, call());
   return {
     store,
     record,
@@ -50,6 +51,9 @@ needsServer("redis", () => {
     const writes: (() => unknown)[] = [
       () => store.create(record, call()),
       () => store.update(record, 1, newChange(), call()),
+      () => store.acquireLock({ ...record, lock: "lock" }, "ann", 60_000, call()),
+      () => store.updateUnderLock(record, 2, newChange(), { lock: "lock", holder: "ann" }, call()),
+      () => store.updateUnderLock(record, 3, newChange(), { lock: "lock", holder: "bob" }, call()),
       () => store.admit(newRecord(), RULES, call()),
       () =>
         store.admit(
@@ -109,6 +113,7 @@ needsServer("redis", () => {
         await store.read(record, call());
         await store.delete(record, { reason: "logout", at: Date.now() }, call());
         await store.acquireLock({ ...record, lock: "lock" }, "ann", 1000, call());
+        await store.updateUnderLock(record, 2, newChange(), { lock: "lock", holder: "ann" }, call());
       }
       await store.listByTenant({ space: "space", tenant: null }, { cursor: null, limit: 10 }, call());
       await store.deleteByTenant({ space: "space", tenant: null }, { reason: "logout", at: Date.now() }, call());

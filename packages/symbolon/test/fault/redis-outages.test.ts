@@ -1,8 +1,21 @@
 import { createSessionManager, generateKey, StoreUnavailableError } from "symbolon";
+import type { Redis } from "ioredis";
+import { redisStore } from "symbolon/stores/redis";
 import { describe, expect, test } from "vitest";
 import { needsServer } from "../support/servers.ts";
 import { lineTo } from "./redis-line.ts";
-import { adminOf, call, newChange, newRecord, openOn, ownServer, reopen, until, untilAnswered } from "./redis-setup.ts";
+import {
+  adminOf,
+  call,
+  HOUR,
+  newChange,
+  newRecord,
+  openOn,
+  ownServer,
+  reopen,
+  until,
+  untilAnswered,
+} from "./redis-setup.ts";
 
 const CLIENTS = ["ioredis", "iovalkey", "node-redis"] as const;
 const LOGOUT = { reason: "logout", at: Date.now() };
@@ -153,5 +166,35 @@ needsServer("redis", () => {
       }
       expect(version).toBeGreaterThan(20);
     });
+  });
+
+  test("an update under a lock that is sent again answers as it did, though the lock is free by then", async () => {
+    const server = await ownServer();
+    const { store, where } = await openOn(server.url);
+    const record = newRecord({ data: Buffer.from("data") });
+    const key = { space: record.space, route: record.route, lock: "lock" };
+    const held = { lock: key.lock, holder: "ann" };
+    await store.create(record, call());
+    await store.acquireLock(key, held.holder, HOUR, call());
+    const client = adminOf(server);
+    const twice = new Proxy(client, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
+        if (name !== "callBuffer") return value;
+        return async (...words: Parameters<Redis["callBuffer"]>): Promise<unknown> => {
+          const answer = await target.callBuffer(...words);
+          if (!words.includes(held.holder)) return answer;
+          await store.releaseLock(key, held.holder, call());
+          return target.callBuffer(...words);
+        };
+      },
+    });
+    const sending = redisStore(twice, where.options);
+    // Each script is known to the server from its first run on.
+    expect(await store.updateUnderLock(record, 1, newChange(), held, call())).toBe("updated");
+    expect(await sending.updateUnderLock(record, 2, newChange(), held, call())).toBe("updated");
+    expect(await store.read(record, call())).toMatchObject({ version: 3 });
+    expect(await sending.updateUnderLock(record, 3, newChange(), held, call())).toBe("lost");
+    expect(await store.read(record, call())).toMatchObject({ version: 3 });
   });
 });

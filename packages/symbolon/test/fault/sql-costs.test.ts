@@ -60,8 +60,14 @@ function openMysql({ url, options }: Where): Counted {
 }
 
 const COSTS = {
-  postgres: { delete: 1, deleteByOwner: 1, admitWithRoom: 3, admitAtLimit: 8, acquire: 1, acquireHeld: 2, prune: 2 },
-  mysql: { delete: 2, deleteByOwner: 5, admitWithRoom: 5, admitAtLimit: 11, acquire: 2, acquireHeld: 2, prune: 5 },
+  postgres: {
+    ...{ delete: 1, deleteByOwner: 1, admitWithRoom: 3, admitAtLimit: 8, prune: 2 },
+    ...{ acquire: 1, acquireHeld: 2, updateUnderLock: 1, conflictUnderLock: 1 },
+  },
+  mysql: {
+    ...{ delete: 2, deleteByOwner: 5, admitWithRoom: 5, admitAtLimit: 11, prune: 5 },
+    ...{ acquire: 2, acquireHeld: 2, updateUnderLock: 6, conflictUnderLock: 5 },
+  },
 } as const;
 
 describe.each(kinds.filter(({ name }) => !name.includes("postgres.js")))("$name", (kind) => {
@@ -89,6 +95,13 @@ describe.each(kinds.filter(({ name }) => !name.includes("postgres.js")))("$name"
       expect(await tripsOf(() => store.acquireLock(lock, "ann", 9000, callWithin()))).toBe(costs.acquire);
       expect(await tripsOf(() => store.acquireLock(lock, "bob", 9000, callWithin()))).toBe(costs.acquireHeld);
       expect(await tripsOf(() => store.renewLock(lock, "ann", 9000, callWithin()))).toBe(1);
+      const locked = newRecord({});
+      await store.create(locked, callWithin());
+      const writeAs = (holder: string) =>
+        tripsOf(() => store.updateUnderLock(locked, 1, locked, { lock: lock.lock, holder }, callWithin()));
+      expect(await writeAs("ann")).toBe(costs.updateUnderLock);
+      expect(await writeAs("ann")).toBe(costs.conflictUnderLock);
+      expect(await writeAs("bob")).toBe(costs.conflictUnderLock);
       expect(await tripsOf(() => store.releaseLock(lock, "ann", callWithin()))).toBe(1);
       expect(await tripsOf(() => store.prune(0, 10, callWithin()))).toBe(costs.prune);
       expect(await store.countByOwner(owner, callWithin())).toBe(0);

@@ -59,6 +59,12 @@ interface Held {
   readonly answer: string;
 }
 
+/** What became of one turn: how many updates, and the answer to the last try. */
+interface Written {
+  readonly updated: number;
+  readonly last: string;
+}
+
 interface Said {
   readonly owner: string;
   readonly lookup: string;
@@ -228,6 +234,22 @@ describeEvery("two processes", "store", (variant) => {
         const fences = held.map(({ fence }) => fence);
         expect(fences).toEqual([...new Set(fences)].toSorted((a, b) => a - b));
         return hasMet;
+      });
+    });
+  }
+
+  if (variant.abilities.has("lock")) {
+    test("write nothing under a lock that the other does not find when it takes over", async () => {
+      await untilMet(async () => {
+        const records = newRecords(1);
+        await createAll(stage.store, records);
+        const orders = { game: "takeOver", records, lock: newLock(records[0]!), lease: 20, times: 10 };
+        const { answers, hasMet } = await stage.play<Written[]>(both(orders));
+        const all = answers.flat();
+        expect(all.map(({ last }) => last)).toEqual(all.map(() => "lost"));
+        const updates = sum(all.map(({ updated }) => updated));
+        expect(await foundOf(stage.store, records)).toEqual([expect.stringMatching(`^${updates + 1}: `)]);
+        return hasMet && answers.every((one) => one.some(({ updated }) => updated > 0));
       });
     });
   }

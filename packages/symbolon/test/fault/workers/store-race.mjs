@@ -103,6 +103,27 @@ const games = {
     return held;
   },
 
+  /** Takes a lock for a short while so many times, and each time updates until it has lost it: how often, and what ended it. */
+  async takeOver({ records: [record], lock, lease, times, mark }) {
+    const turns = [];
+    while (turns.length < times) {
+      const held = { lock: lock.lock, holder: `${mark} ${turns.length}` };
+      const { status } = await store.acquireLock(lock, held.holder, lease, call());
+      if (status === "held") {
+        await sleep(Math.random() * 2);
+        continue;
+      }
+      const { version } = await store.read(record, call());
+      const update = (updated) =>
+        store.updateUnderLock(record, version + updated, changeOf(record, held.holder), held, call());
+      let updated = 0;
+      let last = await update(updated);
+      while (last === "updated") last = await update(++updated);
+      turns.push({ updated, last });
+    }
+    return turns;
+  },
+
   /** Prunes in small batches until nothing is left; how many were removed. */
   async prune({ before, limit }) {
     let removed = 0;
