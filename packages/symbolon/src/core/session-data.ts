@@ -159,11 +159,20 @@ export class SessionData {
     if (text !== null) return text;
     // Nearly always it is the token's own; a wrong secret opens nothing.
     const own = this.token === null ? null : secretOf(this.token);
-    const opened = vault.openData(snapshot, own) ?? this.#openRotated(snapshot);
-    if (opened === null && this.#secretIn(snapshot) === null) throw replacedError();
+    const opened =
+      vault.openData(snapshot, own) ??
+      this.#openRotated(snapshot) ??
+      vault.openData(snapshot, this.#presentIn(snapshot));
     if (opened === null) throw new RecordCorruptError("The data does not open.");
     this.#key = opened.key;
     return opened.text;
+  }
+
+  /** The secret of the session's token, by which data opens that others stored first, or under another key. */
+  #presentIn(snapshot: Snapshot): Buffer {
+    const secret = this.#secretIn(snapshot);
+    if (secret === null) throw replacedError();
+    return secret;
   }
 
   /** Opens the data of a session whose token was replaced since this request came: its key is the same. */
