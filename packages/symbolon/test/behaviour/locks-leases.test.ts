@@ -1,12 +1,10 @@
 /** How long a lock is somebody's: renewed while its holder lives, free when it died, and what is said when it was lost. */
-import { generateKey, LeaseLostError, type Locking, type SessionManager, type Store } from "symbolon";
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { LeaseLostError, type SessionManager } from "symbolon";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { failing, hanging, honest, losing, stage, STORE_TIMEOUT } from "../support/lock-stage.ts";
 import { lockPairs } from "../support/lock-stores.ts";
-import { manager } from "../support/sessions.ts";
-import { intercept, type Intercepted } from "../support/stores.ts";
 
 const LEASE = 1000;
-const STORE_TIMEOUT = 3000;
 /** Where nobody tells of a release, it is found by then. */
 const ONE_LOOK = 31;
 const LOST = { code: "ERR_LEASE_LOST", status: 409, retryable: true };
@@ -19,74 +17,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-
-/** Stands in for the calls of one process. */
-type Around = (call: Intercepted) => unknown;
-
-const honest: Around = (call) => call.proceed();
-
-interface Stage {
-  readonly here: SessionManager;
-  readonly there: SessionManager;
-  /** From now on, calls from here are answered by this; by default they go through. */
-  readonly meddle: (around: Around) => void;
-  /** The names of the calls from here. */
-  readonly calls: readonly string[];
-  /** Frees the lock that was taken from here last, as a storage that lost it. */
-  readonly forget: () => Promise<unknown>;
-}
-
-function stage(make: () => readonly [Store & Locking, Store & Locking]): Stage {
-  let around = honest;
-  let acquired: readonly unknown[] = [];
-  const [one, other] = make();
-  const calls: string[] = [];
-  const store = intercept(one, (call) => {
-    calls.push(call.method);
-    if (call.method === "acquireLock") acquired = call.args;
-    return around(call);
-  });
-  const shared = { keys: [generateKey()], storeTimeout: STORE_TIMEOUT } as const;
-  const [here, there] = [manager({ ...shared, store }), manager({ ...shared, store: other })];
-  onTestFinished(async () => {
-    await Promise.all([here.close(), there.close()]);
-  });
-  return {
-    here,
-    there,
-    calls,
-    meddle: (next) => void (around = next),
-    async forget() {
-      const [key, holder, , call] = acquired as Parameters<Locking["acquireLock"]>;
-      expect(await one.releaseLock(key, holder, call)).toBe(true);
-    },
-  };
-}
-
-/** A server that is away for some calls, so many times. */
-function failing(method: string, times = Infinity): Around {
-  let left = times;
-  return async (call) => {
-    if (call.method !== method || left-- <= 0) return call.proceed();
-    throw new Error("The server is away.");
-  };
-}
-
-/** A server that never answers some calls. */
-function hanging(method: string): Around {
-  return (call) => (call.method === method ? new Promise(() => undefined) : call.proceed());
-}
-
-/** A server whose answer to some calls is lost, once. */
-function losing(method: string): Around {
-  let isLost = false;
-  return async (call) => {
-    const answer = await call.proceed();
-    if (call.method !== method || isLost) return answer;
-    isLost = true;
-    throw new Error("The connection broke.");
-  };
-}
 
 async function pass(ms = 0): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms);
