@@ -52,7 +52,7 @@ export async function lockSession(
   const lease = await engine.locks.acquire(engine.vault.lockOfSession(record), options);
   try {
     const newest = await engine.reread(snapshot);
-    if (newest === null || isExpired(newest.envelope, engine.now())) {
+    if (newest === null || newest.envelope.shut !== undefined || isExpired(newest.envelope, engine.now())) {
       live.lose();
       throw endedError();
     }
