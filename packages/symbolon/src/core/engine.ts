@@ -20,6 +20,7 @@ import { isRotationDue, lateTokens, standingOf } from "./rotation.ts";
 import { StoreCalls } from "./store-calls.ts";
 import {
   type Awaitable,
+  canLock,
   canWarn,
   type Carrying,
   type Ending,
@@ -523,7 +524,7 @@ export class Engine {
     const { version } = current.record;
     const change = changeOf(next, withData);
     try {
-      return under === null
+      return under === null || !canLock(calls.store)
         ? await calls.ask("update", current.record, version, change)
         : await calls.ask("updateUnderLock", current.record, version, change, under);
     } catch (error) {

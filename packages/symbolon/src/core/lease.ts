@@ -30,6 +30,9 @@ export interface KeptUp extends HeldLock {
   readonly until: number;
 }
 
+/** A lock of this process alone: the store, which has no locks, is not told. */
+const OWN: HeldLock = Object.freeze({ lock: "", holder: "" });
+
 /** The lease of a lock in the store, or of this process alone. */
 export class HeldLease implements Lease {
   readonly fence: number;
@@ -57,9 +60,9 @@ export class HeldLease implements Lease {
     return this.#isReleased;
   }
 
-  /** By what the store knows it; null where it has no locks. */
-  get held(): HeldLock | null {
-    return this.#keptUp;
+  /** By what the store knows it, if it does. */
+  get held(): HeldLock {
+    return this.#keptUp ?? OWN;
   }
 
   get signal(): AbortSignal {

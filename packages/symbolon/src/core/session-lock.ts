@@ -30,7 +30,7 @@ export class SessionLock {
     await this.lease.release().catch(() => undefined);
   }
 
-  /** What a write of a session depends on: nothing, where it is another's lock, or one of this process alone. */
+  /** What a write of a session depends on: nothing, where it is another's lock. */
   heldOf({ record }: Snapshot): HeldLock | null {
     return record.lookup === this.#lookup && !this.lease.isReleased ? this.lease.held : null;
   }
