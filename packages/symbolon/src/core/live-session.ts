@@ -142,6 +142,11 @@ export class LiveSession {
     return this.snapshot ?? this.#putAside?.snapshot ?? null;
   }
 
+  /** Whether the client came with the session's token itself. */
+  get isTokenPresented(): boolean {
+    return this.#tokenIs === "presented";
+  }
+
   get flashes(): Flashes {
     return (this.#flashes ??= new Flashes());
   }
@@ -172,7 +177,7 @@ export class LiveSession {
 
   needsCommit(): boolean {
     if (this.isGone) return false;
-    return this.#isUpkeepDue() || this.#owesToken() || this.isModified();
+    return this.#isUpkeepDue() || this.#isTokenDoubtful() || this.isModified();
   }
 
   /** Writes what changed. */
@@ -183,7 +188,7 @@ export class LiveSession {
   /** Writes what changed before the response, with it whatever upkeep is due, in one write; settles which token it carries. */
   async commit(): Promise<SaveResult> {
     const result = await this.#save(null, true);
-    if (result !== "gone" && this.#owesToken()) await this.#settleToken();
+    if (result === "unchanged" && this.#isTokenDoubtful()) await this.#settleToken();
     return this.isGone ? "gone" : result;
   }
 
@@ -332,18 +337,28 @@ export class LiveSession {
     return this.engine.isRotationDue(snapshot);
   }
 
-  #owesToken(): boolean {
-    return this.#tokenIs === "owed" && !this.areHeadersSent && this.snapshot !== null;
+  /** Whether the response may have to carry a token that was the session's some time ago. */
+  #isTokenDoubtful(): boolean {
+    if (this.areHeadersSent || this.snapshot === null || this.#tokenIs === "new") return false;
+    return this.#tokenIs === "owed" || this.#isCookieDue(this.snapshot);
+  }
+
+  /** Whether a save in the midst of the request has moved the deadline of a cookie that has one. */
+  #isCookieDue({ envelope }: Snapshot): boolean {
+    const { carrying, options } = this.engine;
+    const isPersistent = envelope.remember || options.cookie.persistent === true;
+    return this.#extended && isPersistent && this.#canRotate && carrying === null;
   }
 
   /**
-   * Looks whether what the client is owed still is the session's token: a response that took long must not put an older
-   * one in the place of a newer. When the store fails, it gets it another time; its own is good until it has it.
+   * Looks whether what the response is to carry still is the session's token: one that took long must not put an older
+   * one in the place of a newer. When the store fails, the client gets it another time; its own is good until it has it.
    */
   async #settleToken(): Promise<void> {
     const { engine, snapshot, data } = this;
     if (snapshot === null) return;
     this.#tokenIs = "told";
+    this.#extended = false;
     let newest: Snapshot | null;
     try {
       newest = await engine.reread(snapshot);

@@ -365,8 +365,9 @@ class Manager<Data extends object> implements SessionManager<Data> {
       const outcome = await engine.write(snapshot, (current) => {
         const arrives = hasArrived(current) && engine.tokenIn(current, token) === token;
         if (!engine.isTouchDue(current) && !arrives) return null;
-        const touched = { ...current.envelope, lastSeenAt: engine.now() };
-        return { envelope: arrives ? withArrival(touched, engine.now()) : touched };
+        const now = engine.now();
+        const touched = { ...current.envelope, lastSeenAt: Math.max(now, current.envelope.lastSeenAt) };
+        return { envelope: arrives ? withArrival(touched, now) : touched };
       });
       const present = outcome.status === "gone" ? null : engine.tokenIn(outcome.snapshot, token);
       if (present === null) return null;

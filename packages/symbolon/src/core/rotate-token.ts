@@ -3,7 +3,7 @@ import type { Engine, Succession, WriteTerms } from "./engine.ts";
 import type { SessionEvents } from "./events.ts";
 import type { LiveSession, SaveResult } from "./live-session.ts";
 import type { Envelope, Snapshot } from "./record.ts";
-import { mayRotate } from "./rotation.ts";
+import { mayRotate, withArrival } from "./rotation.ts";
 
 /** Why a token was replaced. */
 export type RotationReason = SessionEvents["rotated"]["reason"];
@@ -17,10 +17,12 @@ export function reportRotated(engine: Engine, { envelope }: Snapshot, reason: Ro
 export async function rotateToken(live: LiveSession): Promise<SaveResult> {
   live.refuseUnsendable("rotate");
   if (live.isGone) return "gone";
-  const { rotation } = live.engine.options;
-  const result = await replaceToken(live, "requested", "grace", (envelope) =>
-    mayRotate(envelope, live.engine.now(), rotation.grace) ? envelope : null,
-  );
+  const { engine, isTokenPresented } = live;
+  const result = await replaceToken(live, "requested", "grace", (envelope) => {
+    const now = engine.now();
+    const arrived = isTokenPresented ? withArrival(envelope, now) : envelope;
+    return mayRotate(arrived, now, engine.options.rotation.grace) ? envelope : null;
+  });
   return result === "gone" ? live.lose() : result;
 }
 

@@ -84,18 +84,17 @@ export function standingOf(snapshot: Snapshot, { verifier }: TokenClaims, now: n
 }
 
 /**
- * Whether the token that was presented may be replaced: it is no younger than `grace`, and nothing with the one before
- * can be on its way any more.
+ * Whether the present token may be replaced: it is no younger than `grace`, it has arrived, and nothing with the one
+ * before can be on its way any more.
  */
 export function mayRotate({ createdAt, replaced }: Envelope, now: number, grace: number): boolean {
-  if (replaced === undefined) return now - createdAt >= grace;
-  return now - (replaced.graceFrom ?? now) >= grace;
+  return replaced === undefined ? now - createdAt >= grace : isGraceOver(replaced, now, grace);
 }
 
 /** Whether a token that was presented is due to be replaced. */
 export function isRotationDue(envelope: Envelope, now: number, { every, grace }: ResolvedRotation): boolean {
   if (every === null || now - (envelope.replaced?.at ?? envelope.createdAt) < every) return false;
-  return mayRotate(envelope, now, grace);
+  return mayRotate(withArrival(envelope, now), now, grace);
 }
 
 /** Whether it is to be written down that the present token was presented: grace counts from then on. */
