@@ -82,6 +82,14 @@ async function use(stage: Stage, token: string) {
   return session;
 }
 
+/** A request with a cookie; answers the token that it is given, or the empty text. */
+async function visit({ sessions }: Stage, token: string, ip: string | null = HOME.ip): Promise<string> {
+  const more = { "user-agent": HOME.userAgent };
+  const request = await openSession(sessions, cookieOf(token, more), { secure: true, loopback: false, ip });
+  const cookies = request.needsCommit() ? await request.commit() : request.cookies();
+  return cookies[0]?.slice(11, 94) ?? "";
+}
+
 const created = (id: string | null, state: string, userId: string | null = USER): Facts => ({
   type: "created",
   id,
@@ -229,8 +237,40 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         const { id, token } = await quietly(() => begin(stage));
         const next = (await stage.sessions.refresh(token))?.token ?? "";
         stage.secrets.push(next);
-        expect(await stage.sessions.refresh(token)).toBeNull();
+        expect((await stage.sessions.refresh(token))?.token).toBe(next);
         return [about("rotated", id, { reason: "refresh" })];
+      },
+    },
+    {
+      name: "a token that is due, once for all requests that come with it",
+      run: async (stage, quietly) => {
+        const { id, token } = await quietly(() => begin(stage));
+        stage.clock.advance(15 * MINUTE);
+        stage.secrets.push(...(await Promise.all([token, token, token].map((held) => visit(stage, held)))));
+        await visit(stage, token);
+        return [about("rotated", id, { reason: "scheduled" })];
+      },
+    },
+    {
+      name: "a request that asks for it, once for all that do",
+      run: async (stage, quietly) => {
+        const { id, token } = await quietly(() => begin(stage));
+        stage.clock.advance(MINUTE);
+        const [one, other] = [await use(stage, token), await use(stage, token)];
+        expect(await one.rotate()).toBe("saved");
+        expect(await other.rotate()).toBe("unchanged");
+        stage.secrets.push(taken(one));
+        return [about("rotated", id, { reason: "requested" }), about("merged", id)];
+      },
+    },
+    {
+      name: "a token that is good once, when it comes",
+      options: { rotation: { every: "request", grace: 0 } },
+      run: async (stage, quietly) => {
+        const { id, token } = await quietly(() => begin(stage));
+        const next = await visit(stage, token);
+        stage.secrets.push(next, await visit(stage, next));
+        return [about("rotated", id, { reason: "scheduled" }), about("rotated", id, { reason: "scheduled" })];
       },
     },
     {
@@ -254,6 +294,47 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         stage.secrets.push(taken(session));
         const ended = revokedMany("stamp-changed", 2, { userId: USER });
         return [about("rotated", id, { reason: "stamp-changed" }), ended];
+      },
+    },
+  ],
+  "reuse-detected": [
+    {
+      name: "an old token in a cookie, once, with who had which",
+      options: { nameDevice: () => "Firefox on Linux" },
+      run: async (stage, quietly) => {
+        const { id, token } = await quietly(() => begin(stage));
+        const replacedAt = stage.clock.now();
+        stage.secrets.push((await quietly(() => stage.sessions.refresh(token, HOME)))?.token ?? "");
+        stage.clock.advance(10_000);
+        expect(await visit(stage, token, ELSEWHERE.ip)).toBe("");
+        expect(await visit(stage, token, ELSEWHERE.ip)).toBe("");
+        const name = "Firefox on Linux";
+        const presented = { name, network: "198.51.100.0/24" };
+        return [about("reuse-detected", id, { presented, holder: { name, network: "203.0.113.0/24" }, replacedAt })];
+      },
+    },
+    {
+      name: "an old token that is shown by whoever it may be",
+      run: async (stage, quietly) => {
+        const { id, token } = await quietly(() => begin(stage));
+        const replacedAt = stage.clock.now();
+        stage.secrets.push((await quietly(() => stage.elsewhere.refresh(token)))?.token ?? "");
+        stage.clock.advance(10_000);
+        expect(await stage.sessions.revokeToken(token)).toBeNull();
+        expect(await stage.sessions.refresh(token, HOME)).toBeNull();
+        return [about("reuse-detected", id, { presented: null, holder: null, replacedAt })];
+      },
+    },
+    {
+      name: "an old token of a visitor",
+      run: async (stage, quietly) => {
+        const { id, token } = await quietly(() => stage.sessions.create({ data: { value: DATA } }));
+        const replacedAt = stage.clock.now();
+        stage.secrets.push(token, (await quietly(() => stage.sessions.refresh(token)))?.token ?? "");
+        stage.clock.advance(10_000);
+        expect(await stage.sessions.validate(token, ELSEWHERE)).toBeNull();
+        const presented = { network: "198.51.100.0/24" };
+        return [{ type: "reuse-detected", id, userId: null, presented, holder: null, replacedAt }];
       },
     },
   ],

@@ -31,7 +31,6 @@ const ENDS: readonly [what: string, replace: (sessions: SessionManager, token: s
   ["a login", async (sessions, token) => (await sessions.validate(token))?.login("user-1")],
   ["a change of roles", async (sessions, token) => (await sessions.validate(token))?.setRoles(["admin"])],
   ["a change of the stamp", async (sessions, token) => (await sessions.validate(token))?.keepLogin("second")],
-  ["a refresh", (sessions, token) => sessions.refresh(token)],
 ];
 
 describe("a late request, with the token of before", () => {
@@ -54,6 +53,18 @@ describe("a late request, with the token of before", () => {
     const [cookie = ""] = await visit(stage, token);
     expect(cookie).toMatch(/^__Host-sid=s1_/);
     expect((await stage.sessions.validate(cookie.slice(11, 94)))?.state).toBe("anonymous");
+  });
+
+  it("is given the token of a refresh, and a visitor's only once that was presented long after its grace", async () => {
+    const stage = setting();
+    const { token } = await stage.sessions.create({ userId: "user-1" });
+    const next = (await stage.sessions.refresh(token))?.token ?? "";
+    stage.clock.advance(9_999);
+    expect((await visit(stage, token)).map((cookie) => cookie.slice(11, 94))).toEqual([next]);
+    stage.clock.advance(1);
+    const [cookie = ""] = await visit(stage, token);
+    expect((await stage.sessions.validate(cookie.slice(11, 94)))?.state).toBe("anonymous");
+    expect(await stage.sessions.inspect(next)).toMatchObject({ ended: { reason: "reuse-detected" } });
   });
 
   it("can log in, and then has a cookie", async () => {

@@ -230,7 +230,8 @@ describe("a pending login", () => {
     const next = await sessions.refresh(created.token);
     const token = next?.token ?? "";
     expect(token).toMatch(/^p1_/);
-    expect(await found(sessions, created.token)).toBe("wrong-secret");
+    const late = await opened(sessions, created.token);
+    expect([late.state, taken(late)]).toEqual(["pending", token]);
     const session = await opened(sessions, token);
     expect(session).toMatchObject({ state: "pending", userId: null, id: created.id, data: { x: 1 }, extra: { y: 2 } });
     expect(session.pending).toEqual({ userId: "user-1", awaiting: "second-factor" });

@@ -162,12 +162,23 @@ describe("the cookie of a remembered session", () => {
   });
 
   it("is sent again, with the new end, whenever the server notes that the session was used, and only then", async () => {
-    const { sessions, clock } = world();
+    const { sessions, clock } = world({ rotation: { every: false } });
     const { token } = await logIn(sessions, { remember: true });
     expect(await respond(await request(sessions, token))).toBeNull();
     clock.advance(DAY);
     expect(await respond(await request(sessions, token))).toEqual({ token, maxAge: (14 * DAY) / SECOND });
     expect(await respond(await request(sessions, token))).toBeNull();
+  });
+
+  it("is sent again with the next token, with the end that the session then has, and when that has arrived", async () => {
+    const { sessions, clock } = world();
+    const { token } = await logIn(sessions, { remember: true });
+    clock.advance(DAY);
+    const rotated = await respond(await request(sessions, token));
+    expect(rotated).toEqual({ token: expect.not.stringMatching(token) as string, maxAge: (14 * DAY) / SECOND });
+    clock.advance(MINUTE);
+    expect(await respond(await request(sessions, rotated?.token))).toEqual({ ...rotated, maxAge: (14 * DAY) / SECOND });
+    expect(await respond(await request(sessions, rotated?.token))).toBeNull();
   });
 
   it("never promises more than the session has left, in whole seconds", async () => {

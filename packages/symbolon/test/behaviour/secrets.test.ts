@@ -135,12 +135,14 @@ describe("events", () => {
     expect(types()).toEqual(["merged"]);
     const next = await sessions.refresh(token);
     expect(types()).toEqual(["rotated"]);
-    expect([await sessions.refresh(token), await sessions.validate(token), await sessions.validate("x")]).toEqual([
-      null,
-      null,
-      null,
-    ]);
+    expect((await sessions.refresh(token))?.token).toBe(next?.token);
+    expect(await sessions.validate("x")).toBeNull();
     expect(types()).toEqual([]);
+    const stolen = await begin();
+    await sessions.refresh(stolen.token);
+    clock.advance(10_000);
+    expect([await sessions.refresh(stolen.token), await sessions.validate(stolen.token)]).toEqual([null, null]);
+    expect(types()).toEqual(["created", "login", "rotated", "reuse-detected"]);
     tampered = true;
     await sessions.validate(next?.token ?? "");
     tampered = false;

@@ -105,21 +105,29 @@ describe("inspect", () => {
     const keys = [generateKey()];
     const sessions = manager({ clock, store, keys });
     const replaced = (await sessions.create({ userId: "user-1" })).token;
-    await sessions.refresh(replaced);
+    await (await sessions.validate(replaced))?.setRoles(["admin"]);
+    const reused = (await sessions.create({ userId: "user-1" })).token;
+    await sessions.refresh(reused);
     const ended = (await sessions.create({ userId: "user-1" })).token;
     await sessions.revokeToken(ended, "stolen");
     const expired = (await sessions.create({ lifetime: { idle: "1s" } })).token;
     const unknown = (await manager({ keys }).create()).token;
-    clock.advance(1000);
+    clock.advance(10_000);
     expect(await sessions.inspect("garbage")).toEqual({ ok: false, reason: "malformed" });
     expect(await sessions.inspect((await manager().create()).token)).toEqual({ ok: false, reason: "unknown-key" });
     expect(await sessions.inspect(replaced)).toEqual({ ok: false, reason: "wrong-secret" });
+    expect(await sessions.inspect(reused)).toEqual({ ok: false, reason: "reuse-detected" });
+    expect(await sessions.inspect(reused)).toEqual({
+      ok: false,
+      reason: "ended",
+      ended: { reason: "reuse-detected", at: clock.now() },
+    });
     expect(await sessions.inspect(expired)).toEqual({ ok: false, reason: "expired" });
     expect(await sessions.inspect(unknown)).toEqual({ ok: false, reason: "unknown" });
     expect(await sessions.inspect(ended)).toEqual({
       ok: false,
       reason: "ended",
-      ended: { reason: "stolen", at: clock.now() - 1000 },
+      ended: { reason: "stolen", at: clock.now() - 10_000 },
     });
   });
 });

@@ -546,15 +546,36 @@ describe("keepLogin, when another request saw the new credentials first and shut
   it.each([
     ["as it is", false, "ended: stamp-changed"],
     ["after it was shut", true, "unknown"],
-  ])("ends a session whose token somebody else has replaced before: %s", async (_, isShut, end) => {
+  ])("ends a session whose token somebody else has replaced at once before: %s", async (_, isShut, end) => {
     const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], pruneEvery: false });
     const { token } = await sessions.create({ userId: USER, stamp: "v1", data: DATA });
-    const keeper = await opened(sessions, token);
-    const thiefs = (await sessions.refresh(token))?.token ?? "";
+    const [keeper, thief] = [await opened(sessions, token), await opened(sessions, token)];
+    await thief.setRoles(["admin"]);
+    const thiefs = taken(thief);
     if (isShut) await (await opened(sessions, thiefs)).checkStamp("v2");
     expect([await keeper.keepLogin("v2"), keeper.takeToken()]).toEqual(["gone", null]);
     for (const dead of [token, thiefs]) expect(await found(sessions, dead)).toBe(end);
     expect(await sessions.count({ userId: USER })).toBe(0);
+  });
+
+  it.each([
+    ["as it is", false],
+    ["after it was shut", true],
+  ])("keeps one whose token was rotated before, and then with none of the two: %s", async (_, isShut) => {
+    const clock = manualClock();
+    const sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], clock, pruneEvery: false });
+    const { token } = await sessions.create({ userId: USER, stamp: "v1", data: DATA });
+    const keeper = await opened(sessions, token);
+    const rotated = (await sessions.refresh(token))?.token ?? "";
+    if (isShut) expect(await (await opened(sessions, rotated)).checkStamp("v2")).toBe(false);
+    expect(await keeper.keepLogin("v2")).toBe("saved");
+    const next = taken(keeper);
+    for (const dead of [token, rotated]) expect(await found(sessions, dead)).toBe("wrong-secret");
+    const kept = await opened(sessions, next);
+    expect([kept.userId, kept.data, await kept.checkStamp("v2")]).toEqual([USER, DATA, true]);
+    // As late as this, neither can have been on its way.
+    clock.advance(10_000);
+    expect(await found(sessions, rotated)).toBe("reuse-detected");
   });
 });
 

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { engineOf } from "../../src/core/manager.ts";
+import { digestBytes } from "../../src/crypto/derive.ts";
 import type { Snapshot } from "../../src/core/record.ts";
 import { isTombstone, type StoredRecord } from "../../src/core/store.ts";
 import { createSessionManager, generateKey, type SessionManager } from "../../src/index.ts";
@@ -157,6 +158,28 @@ function secretOf(token: string): Buffer {
   return Buffer.from(token.slice(3), "base64url").subarray(21, 53);
 }
 
+type Way = (thief: SessionManager, snapshot: Snapshot, secret: Buffer) => boolean;
+
+const opensData: Way = (thief, snapshot, secret) => engineOf(thief).vault.openData(snapshot, secret) !== null;
+
+/** Whether a secret gives the session a next token that opens the data. */
+function opensByNextToken(thief: SessionManager, snapshot: Snapshot, before: Buffer): boolean {
+  const engine = engineOf(thief);
+  const next = engine.mintNext(snapshot);
+  if (next === null) throw new Error("The session's key is gone.");
+  const tokens = { before, next, keepsSuccessor: true };
+  const envelope = engine.vault.succeed(snapshot.record.lookup, snapshot.envelope, tokens);
+  return engine.vault.openData({ ...snapshot, envelope }, next.secret) !== null;
+}
+
+/** Whether a secret gets the present token out of the envelope, or the data. */
+function opensBySuccessor(thief: SessionManager, snapshot: Snapshot, before: Buffer): boolean {
+  const { vault } = engineOf(thief);
+  const secret = vault.successorOf(snapshot, before);
+  if (secret === null) return false;
+  return digestBytes(secret).equals(snapshot.verifier) || vault.openData(snapshot, secret) !== null;
+}
+
 async function snapshotsOf(thief: SessionManager, store: FullStore): Promise<Snapshot[]> {
   const { vault } = engineOf(thief);
   const records = (await entriesOf(store)) as StoredRecord[];
@@ -188,9 +211,9 @@ describe("the store and the server's key together, without the tokens", () => {
         expect(vault.openData(snapshot, guess)).toBeNull();
         if (guess === null) continue;
         if (guess.length === 32) expect(vault.openDataWith(guess, snapshot)).toBeNull();
-        const wrap = vault.rewrap(snapshot, guess, Buffer.alloc(32), envelope.generation);
-        const rewrapped = { ...snapshot, envelope: { ...envelope, wrap } };
-        expect(vault.openData(rewrapped, Buffer.alloc(32))).toBeNull();
+        expect(vault.openDataWith(vault.dataKeyOf(snapshot, guess) ?? guess, snapshot)).toBeNull();
+        expect(opensByNextToken(thief, snapshot, guess)).toBe(false);
+        expect(opensBySuccessor(thief, snapshot, guess)).toBe(false);
       }
       await expect(thief.update(envelope.userId ?? "", envelope.id, { data: () => undefined })).rejects.toMatchObject({
         code: "ERR_NOT_SUPPORTED",
@@ -226,6 +249,72 @@ describe("the store and the server's key together, without the tokens", () => {
     await expect(after.update("user-1", id, { data: () => undefined })).rejects.toMatchObject({
       code: "ERR_NOT_SUPPORTED",
     });
+  });
+});
+
+/** A session, its first token, and what a thief of store and key finds with a token: the present one, the data. */
+async function rotating() {
+  const store = memoryStore();
+  const clock = manualClock();
+  const sessions = createSessionManager({ store, keys: [KEY], clock, pruneEvery: false });
+  const { token } = await sessions.create({ userId: "user-1", data: { secret: "tea" } });
+  const thief = createSessionManager({ store, keys: [KEY], clock, pruneEvery: false });
+  /** Read afresh for each way, because what was opened once may be remembered. */
+  const tryWith = async (way: Way, held: string): Promise<boolean> => {
+    const [snapshot] = await snapshotsOf(thief, store);
+    if (snapshot === undefined) throw new Error("There is no session.");
+    return way(thief, snapshot, secretOf(held));
+  };
+  const secretsFound = async (held: string): Promise<[present: boolean, data: boolean]> => [
+    await tryWith(opensBySuccessor, held),
+    (await tryWith(opensData, held)) || (await tryWith(opensByNextToken, held)),
+  ];
+  return { sessions, token, secretsFound };
+}
+
+describe("the store and the server's key together, with an older token", () => {
+  it("open the session with the token before, which is owed its successor, and with none before that", async () => {
+    const { sessions, token, secretsFound } = await rotating();
+    const second = (await sessions.refresh(token))?.token ?? "";
+    expect([await secretsFound(token), await secretsFound(second)]).toEqual([
+      [true, false],
+      [false, true],
+    ]);
+    const third = (await sessions.refresh(second))?.token ?? "";
+    expect(await secretsFound(token)).toEqual([false, false]);
+    expect(await secretsFound(second)).toEqual([true, false]);
+    expect(await secretsFound(third)).toEqual([false, true]);
+  });
+
+  it("open nothing with a token that was dead at once", async () => {
+    const { sessions, token, secretsFound } = await rotating();
+    const session = await sessions.validate(token);
+    await session?.setRoles(["admin"]);
+    const second = session?.takeToken() ?? "";
+    expect(await secretsFound(token)).toEqual([false, false]);
+    const keeper = await sessions.validate(second);
+    await keeper?.keepLogin("stamp");
+    expect(await secretsFound(token)).toEqual([false, false]);
+    expect(await secretsFound(second)).toEqual([false, false]);
+    expect(await secretsFound(keeper?.takeToken() ?? "")).toEqual([false, true]);
+  });
+
+  it("open nothing with the token before where there is no grace", async () => {
+    const store = memoryStore();
+    const sessions = createSessionManager({ store, keys: [KEY], rotation: { grace: 0 }, pruneEvery: false });
+    const { token } = await sessions.create({ userId: "user-1", data: { secret: "tea" } });
+    await sessions.refresh(token);
+    const thief = createSessionManager({ store, keys: [KEY], pruneEvery: false });
+    const [snapshot] = await snapshotsOf(thief, store);
+    expect(snapshot?.envelope.successor).toBeUndefined();
+    expect(snapshot && opensByNextToken(thief, snapshot, secretOf(token))).toBe(false);
+  });
+
+  it("open nothing with the token of another session", async () => {
+    const { sessions, token, secretsFound } = await rotating();
+    const other = await sessions.create({ userId: "user-1", data: { secret: "salt" } });
+    await sessions.refresh(token);
+    expect(await secretsFound(other.token)).toEqual([false, false]);
   });
 });
 

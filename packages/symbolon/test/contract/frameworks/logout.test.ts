@@ -89,28 +89,39 @@ describe.each(TARGETS)("logout on $name", (target) => {
 });
 
 describe.each(TARGETS)("a persistent cookie on $name", (target) => {
-  it("lasts no longer than the session, and is sent again when its end has moved", async () => {
+  it.each([
+    ["is sent again when its end has moved", false],
+    ["is sent with each new token", undefined],
+  ] as const)("lasts no longer than the session, and %s", async (_, every) => {
     const clock = manualClock();
-    const behind = backstage({ clock, cookie: { persistent: true }, lifetime: { idle: "1h", absolute: "2h" } });
+    const behind = backstage({
+      clock,
+      cookie: { persistent: true },
+      lifetime: { idle: "1h", absolute: "2h" },
+      rotation: { ...(every === false && { every }) },
+    });
     const served = await serve(target, behind, app);
     const first = await ask(served, "/write");
     expect(maxAge(first.cookies)).toBe(3600);
-    const token = tokenIn(first);
-    const cookie = `${COOKIE}=${token}`;
-    expect((await ask(served, "/", { cookie })).cookies).toEqual([]);
+    let token = tokenIn(first);
+    expect((await ask(served, "/", { cookie: `${COOKIE}=${token}` })).cookies).toEqual([]);
     for (const [minutes, left] of [
       [50, 3600],
       [50, 1200],
     ] as const) {
       clock.advance(minutes * 60_000);
-      const touched = await ask(served, "/", { cookie });
-      expect(tokenIn(touched)).toBe(token);
+      const touched = await ask(served, "/", { cookie: `${COOKIE}=${token}` });
+      expect(tokenIn(touched) === token).toBe(every === false);
+      token = tokenIn(touched);
       expect(maxAge(touched.cookies)).toBe(left);
       expect(touched.headers.get("cache-control")).toBe("private, no-store");
       expect(touched.headers.get("vary")).toBe("Cookie");
+      if (every === false) continue;
+      const arrived = await ask(served, "/", { cookie: `${COOKIE}=${token}` });
+      expect([tokenIn(arrived), maxAge(arrived.cookies)]).toEqual([token, left]);
     }
     clock.advance(1_200_000);
-    const ended = await ask(served, "/", { cookie });
+    const ended = await ask(served, "/", { cookie: `${COOKIE}=${token}` });
     expect([ended.body.toString(), ended.cookies]).toEqual(["nobody", []]);
   });
 });
