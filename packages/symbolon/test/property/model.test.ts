@@ -10,6 +10,8 @@ import { propertyOptions } from "./seed.ts";
 import {
   ABSOLUTE,
   type Command,
+  EVERY,
+  GRACE,
   IDLE,
   type Model,
   type Real,
@@ -24,7 +26,7 @@ const command: fc.Arbitrary<Command> = fc.record({
   // Creating and using more often than ending keeps sessions around to go wrong.
   kind: fc.constantFrom(
     ...(Object.keys(run) as (keyof typeof run)[]),
-    ...(["create", "create", "writeKey", "increment", "race", "refresh", "advance", "validate"] as const),
+    ...(["create", "create", "writeKey", "increment", "race", "refresh", "tick", "tick", "visit", "visit"] as const),
   ),
   at: fc.nat({ max: 7 }),
   through: fc.nat({ max: 1 }),
@@ -50,18 +52,23 @@ async function play(
 ): Promise<void> {
   const clock = manualClock();
   const lifetime = { idle: IDLE, absolute: ABSOLUTE };
-  const options = { keys: [generateKey()], clock, lifetime, namespace: `n${space}`, pruneEvery: false } as const;
+  const rotation = { every: EVERY, grace: GRACE };
+  const namespace = `n${space}`;
+  const options = { keys: [generateKey()], clock, lifetime, rotation, namespace, pruneEvery: false } as const;
   const managers = [
     createSessionManager({ ...options, store: stores[0] }),
     createSessionManager({ ...options, store: stores[1] }),
   ] as const;
   const real: Real = { clock, managers };
-  const model: Model = { sessions: [], deadTokens: [] };
+  const model: Model = { sessions: [], reused: [] };
+  const reused: string[] = [];
+  for (const sessions of managers) sessions.on("reuse-detected", ({ id }) => reused.push(id));
   for (const each of [...commands, { kind: "count", at: 0, through: 0, value: 0 } as const]) {
     const about = model.sessions[model.sessions.length - 1 - each.at];
     const sessions = managers[each.through === 0 ? 0 : 1];
     await run[each.kind]({ model, real, sessions, now: clock.now(), command: each, about });
   }
+  expect(reused).toEqual(model.reused);
   // In the end every token opens what the model says, in both processes, and nothing once all time has passed.
   for (const sessions of managers) {
     for (const about of model.sessions) {
@@ -77,7 +84,9 @@ async function play(
     }
   }
   clock.advance(ABSOLUTE + SLACK);
-  for (const { token } of model.sessions) expect(await managers[0].validate(token)).toBeNull();
+  for (const { token, old } of model.sessions) {
+    for (const dead of [token, ...old]) expect(await managers[0].validate(dead)).toBeNull();
+  }
 }
 
 describe("random commands by several clients through two managers", () => {
