@@ -42,10 +42,11 @@ export async function lockSession(
   options: LockOptions,
   save: () => Promise<SaveResult>,
   isOfRequest = false,
-): Promise<HeldLease> {
+): Promise<Lease> {
   await save();
   if (live.isGone) throw endedError();
-  const { snapshot, engine } = live;
+  const { snapshot, engine, lock } = live;
+  if (lock?.isHeldByRequest === true) return borrowed(lock.lease);
   // A session that is not stored yet is nobody else's.
   if (snapshot === null) return new HeldLease(null, 1, () => undefined);
   const { record } = snapshot;
@@ -93,10 +94,15 @@ export async function runLocked<T>(
       throw error;
     }
   };
-  const { lock } = live;
-  if (lock?.isHeldByRequest === true) return attempt(lock.lease);
   return runUnder(await lockSession(live, options, save), attempt);
 }
+
+/** A lease that the request has, for who asks for it meanwhile: the response releases it, and nobody before. */
+function borrowed({ fence, isShared, signal }: Lease): Lease {
+  return { fence, isShared, signal, release: keep, [Symbol.asyncDispose]: keep };
+}
+
+async function keep(): Promise<void> {}
 
 function endedError(): SessionEndedError {
   return new SessionEndedError("The session has ended, so nothing was changed under its lock.");
