@@ -17,6 +17,8 @@ export function reportRotated(engine: Engine, { envelope }: Snapshot, reason: Ro
 export async function rotateToken(live: LiveSession): Promise<SaveResult> {
   live.refuseUnsendable("rotate");
   if (live.isGone) return "gone";
+  // A session that is not stored has no token.
+  if (live.snapshot === null) return "unchanged";
   const { engine, isTokenPresented } = live;
   const result = await replaceToken(live, "requested", "grace", (envelope) => {
     const now = engine.now();
