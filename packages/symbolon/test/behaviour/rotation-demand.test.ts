@@ -32,11 +32,11 @@ async function world(options: Options = {}, about: object = {}): Promise<World> 
 describe("session.rotate()", () => {
   it("replaces the token now, in one store write, and says so; the response carries it", async () => {
     const { sessions, token, calls } = await world();
-    const opened = await request(sessions, token);
+    const one = await request(sessions, token);
     calls.length = 0;
-    expect(await opened.session.rotate()).toBe("saved");
+    expect(await one.session.rotate()).toBe("saved");
     expect(calls).toEqual(["update"]);
-    const { token: second } = await respond(opened);
+    const { token: second } = await respond(one);
     expect([second === null, second === token]).toEqual([false, false]);
     expect((await visit(sessions, second ?? "")).found).toBe(USER);
   });
@@ -106,10 +106,10 @@ describe("session.rotate()", () => {
 
   it("has nothing to replace in a session that is not stored, and takes nothing from it", async () => {
     const { sessions } = await world();
-    const opened = await openSession(sessions, { get: () => undefined });
-    expect(await opened.session.rotate()).toBe("unchanged");
-    opened.session.data["cart"] = ["tea"];
-    const { token } = await respond(opened);
+    const visitor = await openSession(sessions, { get: () => undefined });
+    expect(await visitor.session.rotate()).toBe("unchanged");
+    visitor.session.data["cart"] = ["tea"];
+    const { token } = await respond(visitor);
     await visit(sessions, token ?? "", ({ data }) => expect(data).toEqual({ cart: ["tea"] }));
   });
 

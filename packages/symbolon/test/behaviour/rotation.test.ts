@@ -19,9 +19,9 @@ interface World {
   readonly sessions: ReturnType<typeof manager>;
   readonly token: string;
   /** The names of the store calls since they were taken last. */
-  takeCalls(): string[];
+  readonly takeCalls: () => string[];
   /** What is stored of the session. */
-  stored(): Promise<StoredRecord>;
+  readonly stored: () => Promise<StoredRecord>;
 }
 
 async function world(options: Options = {}, about: object = {}): Promise<World> {
@@ -224,6 +224,13 @@ describe("what a rotation costs", () => {
   });
 });
 
+const factsOf = (session: Session | null) => [
+  session?.id,
+  session?.userId,
+  session?.createdAt,
+  session?.authenticatedAt,
+];
+
 describe("a rotation leaves as it is", () => {
   const ways: Readonly<Record<string, (world: World) => Promise<string>>> = {
     "by itself": ({ sessions, token }) => next(sessions, token),
@@ -261,17 +268,11 @@ describe("a rotation leaves as it is", () => {
     it("handle, user, times of begin and login, and the absolute end", async () => {
       const stage = await world({ lifetime: { idle: "1h", absolute: "90m" } });
       const before = await stage.sessions.validate(stage.token);
-      const facts = (session: Session | null) => [
-        session?.id,
-        session?.userId,
-        session?.createdAt,
-        session?.authenticatedAt,
-      ];
       let token = stage.token;
       for (let times = 0; times < 4; times++) {
         stage.clock.advance(20 * MINUTE);
         token = await rotate({ ...stage, token });
-        expect(facts(await stage.sessions.validate(token))).toEqual(facts(before));
+        expect(factsOf(await stage.sessions.validate(token))).toEqual(factsOf(before));
         // By now the new token has arrived, and the grace of the one before is over.
         stage.clock.advance(GRACE);
       }
