@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { createSessionManager } from "../../src/core/manager.ts";
 import { resolveOptions } from "../../src/core/options.ts";
 import { generateKey } from "../../src/crypto/keyring.ts";
+import { sealedCookie } from "../../src/http/sealed-cookie.ts";
 import { memoryStore } from "../../src/stores/memory.ts";
 
 const GOOD = { store: memoryStore(), keys: [generateKey()], pruneEvery: false };
@@ -20,6 +21,10 @@ function messageOf(options: object): string {
   }
   throw new Error(`${JSON.stringify(options)} was accepted.`);
 }
+
+const CARRIED = { store: sealedCookie(), rotation: { every: "15m" } };
+const REUSE = { seal: "server", limits: { perUser: 1, onLimit: "reuse" } };
+const SHARED = { ...REUSE, rotation: { every: "request" } };
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -76,6 +81,16 @@ describe("a wrong option", () => {
     ["an empty namespace", { namespace: "" }, /^namespace: use 1 to 64 letters/],
     ["an empty tenant", { tenant: "" }, /^tenant: must be well-formed text/],
     ["a tenant that is no text", { tenant: 5 }, /^tenant: must be well-formed text/],
+    ["a misspelt part of rotation", { rotation: { after: "1h" } }, /^rotation\.after: .*options are every, grace/],
+    ["a rotation that is no object", { rotation: "15m" }, /^rotation/],
+    ["a rotation always", { rotation: { every: true } }, /^rotation\.every: write a duration such as/],
+    ["a rotation of no time", { rotation: { every: 0 } }, /^rotation\.every: write a duration such as/],
+    ["an unknown word for rotation", { rotation: { every: "never" } }, /^rotation\.every: write a duration such as/],
+    ["a grace over a minute", { rotation: { grace: "61s" } }, /^rotation\.grace: at most 60 s/],
+    ["a negative grace", { rotation: { grace: -1 } }, /^rotation\.grace: write a duration such as/],
+    ["no grace in a word", { rotation: { grace: false } }, /^rotation\.grace: write a duration such as/],
+    ["a rotation of sealed cookies", CARRIED, /^rotation\.every: without a store .*; write false\.$/],
+    ["a rotation of tokens that are shared", SHARED, /^rotation\.every: limits\.onLimit 'reuse' .*; write false\.$/],
     ["no object at all for a part", { lifetime: "1h" }, /^lifetime\.: pass an object|^lifetime/],
   ])("is refused at once, with a message that says what to write: %s", (_, options, message) => {
     expect(messageOf(options)).toMatch(message);
@@ -94,6 +109,9 @@ describe("a wrong option", () => {
 
 const lifetimes = (lifetime: object): object => resolveOptions({ ...GOOD, pruneEvery: false, lifetime }).lifetime;
 
+const rotations = (rotation: object): unknown =>
+  Reflect.apply(resolveOptions, undefined, [{ ...GOOD, rotation }]).rotation;
+
 describe("options", () => {
   it("have the documented defaults", () => {
     const { clock, ...resolved } = resolveOptions({ store: memoryStore(), keys: [generateKey()] });
@@ -102,6 +120,7 @@ describe("options", () => {
       lifetime: { idle: 3_600_000, absolute: 86_400_000 },
       remember: { idle: 14 * 86_400_000, absolute: 30 * 86_400_000 },
       touchEvery: 360_000,
+      rotation: { every: 900_000, grace: 10_000 },
       seal: "split",
       strict: false,
       schema: null,
@@ -116,6 +135,24 @@ describe("options", () => {
       namespace: "default",
       tenant: null,
     });
+  });
+
+  it("rotate no token by itself that clients carry with its record, or share", () => {
+    const never = { every: null, grace: 10_000 };
+    for (const options of [
+      { ...GOOD, store: sealedCookie() },
+      { ...GOOD, ...REUSE },
+    ]) {
+      for (const rotation of [undefined, { every: false }, { grace: "10s" }]) {
+        expect(Reflect.apply(resolveOptions, undefined, [{ ...options, rotation }]).rotation).toEqual(never);
+      }
+    }
+  });
+
+  it("take every grace up to a minute, and none, and every way to say how often", () => {
+    expect(rotations({ every: "request", grace: 0 })).toEqual({ every: 0, grace: 0 });
+    expect(rotations({ every: false, grace: "60s" })).toEqual({ every: null, grace: 60_000 });
+    expect(rotations({ every: 1, grace: 1 })).toEqual({ every: 1, grace: 1 });
   });
 
   it("are frozen: what the caller changes afterwards changes nothing", () => {
