@@ -26,7 +26,6 @@ export interface Lease extends AsyncDisposable {
 export interface KeptUp extends HeldLock {
   readonly calls: StoreCalls;
   readonly key: LockKey;
-  readonly lease: number;
   readonly until: number;
 }
 
@@ -37,19 +36,23 @@ const OWN: HeldLock = Object.freeze({ lock: "", holder: "" });
 export class HeldLease implements Lease {
   readonly fence: number;
   readonly #keptUp: KeptUp | null;
+  /** How long it lasts unless it is renewed, in ms. */
+  readonly #lease: number;
   readonly #passOn: () => void;
   readonly #controller = new AbortController();
   #until: number;
   #timer: NodeJS.Timeout | undefined;
   #isReleased = false;
+  #isEnding = false;
 
   /** `passOn`: lets the next one in this process have it. */
-  constructor(keptUp: KeptUp | null, fence: number, passOn: () => void) {
+  constructor(keptUp: KeptUp | null, lease: number, fence: number, passOn: () => void) {
     this.#keptUp = keptUp;
+    this.#lease = lease;
     this.fence = fence;
     this.#passOn = passOn;
     this.#until = keptUp?.until ?? Infinity;
-    if (keptUp !== null) this.#renewIn(keptUp.lease / 3);
+    if (keptUp !== null) this.#renewLater();
   }
 
   get isShared(): boolean {
@@ -80,6 +83,15 @@ export class HeldLease implements Lease {
     }
   }
 
+  /** Renews it no more: for a holder that may never release it. Until it ends it is as good as ever. */
+  letEnd(): void {
+    if (this.#isReleased || this.#isEnding) return;
+    this.#isEnding = true;
+    if (this.#keptUp === null) this.#until = performance.now() + this.#lease;
+    clearTimeout(this.#timer);
+    this.#loseAtEnd();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
   }
@@ -96,33 +108,40 @@ export class HeldLease implements Lease {
     }
   }
 
-  #renewIn(ms: number): void {
+  #renewLater(): void {
     const left = this.#until - performance.now();
-    this.#timer = setTimeout(() => void this.#renew(), Math.max(0, Math.min(ms, left))).unref();
+    this.#timer = setTimeout(() => void this.#renew(), Math.max(0, Math.min(this.#lease / 3, left))).unref();
+  }
+
+  #loseAtEnd(): void {
+    const left = this.#until - performance.now();
+    this.#timer = setTimeout(() => this.#lose(), Math.max(0, left)).unref();
   }
 
   /** Never rejects: nobody waits for it. */
   async #renew(): Promise<void> {
-    const { calls, key, holder, lease } = this.#keptUp as KeptUp;
+    const { calls, key, holder } = this.#keptUp as KeptUp;
     const sentAt = performance.now();
     let isHeld = sentAt < this.#until;
     // The store may take longer to answer than the lease lasts.
-    this.#timer = setTimeout(() => this.#lose(), Math.max(0, this.#until - sentAt)).unref();
+    this.#loseAtEnd();
     try {
-      isHeld = isHeld && (await calls.ask("renewLock", key, holder, lease));
-      if (isHeld) this.#until = sentAt + lease;
+      isHeld = isHeld && (await calls.ask("renewLock", key, holder, this.#lease));
+      if (isHeld) this.#until = sentAt + this.#lease;
     } catch {
       isHeld = performance.now() < this.#until;
     }
-    clearTimeout(this.#timer);
     if (this.#isReleased || this.signal.aborted) return;
-    if (isHeld) this.#renewIn(lease / 3);
-    else this.#lose();
+    clearTimeout(this.#timer);
+    if (!isHeld) this.#lose();
+    else if (this.#isEnding) this.#loseAtEnd();
+    else this.#renewLater();
   }
 
   #lose(): LeaseLostError {
     const error = new LeaseLostError("The lock was lost while it was held; others may have had it meanwhile.");
     if (!this.signal.aborted) this.#controller.abort(error);
+    this.#passOn();
     return error;
   }
 }

@@ -51,7 +51,7 @@ export class Locks {
     const deadline = performance.now() + wait;
     const passOn = await this.#turns.take(`${key.space}${key.lock}`, wait);
     if (passOn === null) throw timeoutError();
-    if (!canLock(this.#calls.store)) return new HeldLease(null, ++this.#lastFence, passOn);
+    if (!canLock(this.#calls.store)) return new HeldLease(null, lease, ++this.#lastFence, passOn);
     const ear = this.#watch.listen(key.lock);
     try {
       return await this.#contend(key, lease, { deadline, ear, passOn });
@@ -80,7 +80,7 @@ export class Locks {
       const until = performance.now() + lease;
       const answer = await this.#ask(key, holder, lease);
       if (answer.status === "acquired") {
-        return new HeldLease({ calls, key, lock: key.lock, holder, lease, until }, answer.fence, passOn);
+        return new HeldLease({ calls, key, lock: key.lock, holder, until }, lease, answer.fence, passOn);
       }
       const left = deadline - performance.now();
       if (left <= 0) throw timeoutError();

@@ -30,6 +30,11 @@ export class SessionLock {
     await this.lease.release().catch(() => undefined);
   }
 
+  /** Lets the lock of a request end, whose client went away: its handler may do so, too, or never. */
+  letEnd(): void {
+    if (this.isHeldByRequest) this.lease.letEnd();
+  }
+
   /** What a write of a session depends on: nothing, where it is another's lock. */
   heldOf({ record }: Snapshot): HeldLock | null {
     return record.lookup === this.#lookup && !this.lease.isReleased ? this.lease.held : null;
@@ -48,7 +53,7 @@ export async function lockSession(
   const { snapshot, engine, lock } = live;
   if (lock?.isHeldByRequest === true) return borrowed(lock.lease);
   // A session that is not stored yet is nobody else's.
-  if (snapshot === null) return new HeldLease(null, 1, () => undefined);
+  if (snapshot === null) return new HeldLease(null, 0, 1, () => undefined);
   const { record } = snapshot;
   const lease = await engine.locks.acquire(engine.vault.lockOfSession(record), options);
   try {

@@ -37,6 +37,8 @@ export interface RequestSide {
   lock(session: Session<object>, options: LockOptions): Promise<void>;
   /** Frees the lock that the request has. Never rejects: a lock that was lost is free. */
   release(session: Session<object>): Promise<void>;
+  /** Lets the lock that the request has end with its lease. */
+  letLockEnd(session: Session<object>): void;
   /** Whether a CSRF token was made for this session. */
   csrfMatches(session: Session<object>, token: string): boolean;
 }
@@ -69,6 +71,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       release: async (session) => {
         if (session.#live.lock?.isHeldByRequest === true) await session.#live.lock.free();
       },
+      letLockEnd: (session) => session.#live.lock?.letEnd(),
       csrfMatches: (session, token) => session.#live.csrfMatches(token),
     };
   }

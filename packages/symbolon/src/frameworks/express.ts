@@ -13,7 +13,7 @@ import {
 } from "../http/index.ts";
 import type { GuardedRequest } from "./shared/express-guards.ts";
 import { connectionReader, headersOf } from "./shared/node-request.ts";
-import { guardResponse, type NodeResponse, releaseOnClose } from "./shared/node-response.ts";
+import { endLockOnClose, guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { refusalOf, sessionOf } from "../http/index.ts";
@@ -61,17 +61,20 @@ export function expressSession<Data extends object>(
   const { trustProxy } = mountSettings(sessions);
   const connectionOf = connectionReader(trustProxy);
   return (request, response, next) => {
+    const whenLocked = endLockOnClose(response, options);
     // Mounted twice, or a router mounted in another: the first one does the work.
     const before = findOpened(request, sessions);
     if (before !== null) {
-      releaseOnClose(response, before, options);
-      lockFound(before, options).then(() => next(), next);
+      lockFound(before, options).then(() => {
+        whenLocked(before);
+        next();
+      }, next);
       return;
     }
     const connection = new ExpressConnection(request, connectionOf(request), trustProxy !== false);
     openSession(sessions, headersOf(request), connection, options).then((opened) => {
       attachSession(request, sessions, opened);
-      releaseOnClose(response, opened, options);
+      whenLocked(opened);
       guardResponse(response, opened, {
         isFailed: () => response.statusCode >= 500,
         onCommitFailed: (error) => {

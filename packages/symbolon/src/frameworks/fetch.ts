@@ -61,6 +61,7 @@ export function withSession<Data extends object, Rest extends unknown[]>(
     const before = findOpened(request, sessions);
     if (before !== null) {
       await lockFound(before, options);
+      endLockOnAbort(request, before, options);
       return handler(request, before.session, ...rest);
     }
     let opened: OpenedSession<Data>;
@@ -70,6 +71,7 @@ export function withSession<Data extends object, Rest extends unknown[]>(
       return failure(error);
     }
     attachSession(request, sessions, opened);
+    endLockOnAbort(request, opened, options);
     let response: Response;
     try {
       if (opened.csrfRefusal({ method: request.method }) !== null) {
@@ -84,19 +86,41 @@ export function withSession<Data extends object, Rest extends unknown[]>(
   };
 }
 
+/** Lets the session's lock end once the client goes away: nothing may ever be answered then. */
+function endLockOnAbort({ signal }: Request, opened: OpenedSession<object>, { lock }: OpenOptions): void {
+  if (lock === undefined || lock === false) return;
+  if (signal.aborted) opened.letLockEnd();
+  else signal.addEventListener("abort", () => opened.letLockEnd(), { once: true });
+}
+
 async function answerThrown(
   error: unknown,
   request: Request,
   opened: OpenedSession<object>,
   options: FetchSessionOptions,
 ): Promise<Response> {
-  if (options.onError !== undefined) return options.onError(error, request);
+  if (options.onError !== undefined) return answerBy(options.onError, error, request, opened);
   if (isSymbolonError(error)) return failure(error);
   // What was committed when called goes out even now (DESIGN 8.3): only then is there something to answer.
   const cookies = opened.cookies();
   if (cookies.length === 0) throw error;
   warn(error);
   return withCookies(new Response("Internal Server Error", { status: 500 }), opened, cookies);
+}
+
+async function answerBy(
+  onError: NonNullable<FetchSessionOptions["onError"]>,
+  error: unknown,
+  request: Request,
+  opened: OpenedSession<object>,
+): Promise<Response> {
+  try {
+    return await onError(error, request);
+  } catch (thrown) {
+    // Whoever answers that has no part in the session, nor in its lock.
+    opened.cookies();
+    throw thrown;
+  }
 }
 
 async function send(response: Response, opened: OpenedSession<object>): Promise<Response> {
@@ -108,7 +132,8 @@ async function send(response: Response, opened: OpenedSession<object>): Promise<
     // Its answer is not sent; a body somebody else reads cannot be cancelled here.
     await response.body?.cancel().catch(() => undefined);
     opened.discard();
-    return withCookies(failure(error), opened, opened.cookies());
+    const kept = opened.cookies();
+    return withCookies(failure(error), opened, kept);
   }
   return withCookies(response, opened, cookies);
 }

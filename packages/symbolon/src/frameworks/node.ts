@@ -8,10 +8,10 @@ import { connectionReader, headersOf, type NodeRequest } from "./shared/node-req
 import type { NodeHandler } from "./shared/node-guards.ts";
 import {
   clearAnswer,
+  endLockOnClose,
   type GuardedResponse,
   guardResponse,
   type NodeResponse,
-  releaseOnClose,
 } from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
@@ -64,11 +64,12 @@ export function withSession<
     }
   };
   return async (request, response) => {
+    const whenLocked = endLockOnClose(response, options);
     // Wrapped twice, or a listener that calls another: the first one does the work.
     const before = findOpened(request, sessions);
     if (before !== null) {
-      releaseOnClose(response, before, options);
       await lockFound(before, options);
+      whenLocked(before);
       return handler(request, response, before.session);
     }
     let isFailed = false;
@@ -76,7 +77,7 @@ export function withSession<
     try {
       const opened = await openSession(sessions, headersOf(request), connectionOf(request), options);
       attachSession(request, sessions, opened);
-      releaseOnClose(response, opened, options);
+      whenLocked(opened);
       guarded = guardResponse(response, opened, {
         isFailed: () => isFailed || response.statusCode >= 500,
         onCommitFailed: (error) => answerError(response, error, () => report(error, request)),

@@ -69,8 +69,11 @@ export interface OpenedSession<Data extends object> {
   cookies(): string[];
   /** Takes the session's lock for the rest of the request, and reads the session anew; nothing to do when it has it. */
   lock(options: LockOptions): Promise<void>;
-  /** Frees the session's lock, if the request has it: for a client that went away. Never rejects. */
-  release(): Promise<void>;
+  /**
+   * To be called when the client went away, so that nothing may ever be answered: the session's lock, if the request has
+   * it, is renewed no more. Who still handles the request has it until it ends, or the response is decided.
+   */
+  letLockEnd(): void;
 }
 
 /** How a request's session is opened. */
@@ -326,8 +329,8 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     await requestSide.lock(this.session, options);
   }
 
-  async release(): Promise<void> {
-    await requestSide.release(this.session);
+  letLockEnd(): void {
+    requestSide.letLockEnd(this.session);
   }
 
   needsCommit(): boolean {
@@ -368,7 +371,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   cookies(): string[] {
     const news = requestSide.takeNews(this.session);
     requestSide.noteHeadersSent(this.session);
-    void this.release();
+    void requestSide.release(this.session);
     if (!this.#sendsCookies()) return [];
     const isPersistent = this.#carrier.persistent || news.remembered;
     const maxAge = isPersistent ? this.#secondsLeft() : undefined;

@@ -181,6 +181,18 @@ describe.each(lockPairs)("the lease of a lock on $name", ({ make }) => {
     await expect(lease.release()).rejects.toMatchObject(LOST);
   });
 
+  it("goes on to the next in the process once it is known to be lost, though its holder never lets go", async () => {
+    const { here, forget } = stage(make);
+    const stuck = await here.lock("a", { lease: LEASE });
+    const next = watched(here.lock("a", () => undefined));
+    await forget();
+    await pass();
+    expect(next.isOver()).toBe(false);
+    await pass(LEASE / 2);
+    expect([next.isOver(), next.error()]).toEqual([true, null]);
+    await expect(stuck.release()).rejects.toMatchObject(LOST);
+  });
+
   it("goes on to the next in the process, whether it was lost, or its release failed", async () => {
     const { here, forget, meddle } = stage(make);
     const first = await here.lock("a", { lease: LEASE });

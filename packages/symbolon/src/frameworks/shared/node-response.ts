@@ -226,9 +226,22 @@ export function guardResponse(
   };
 }
 
-/** Frees the session's lock when the client goes away: then nothing may ever be answered. */
-export function releaseOnClose(response: NodeResponse, opened: OpenedSession<object>, { lock }: OpenOptions): void {
-  if (lock !== undefined && lock !== false) response.once("close", () => void opened.release());
+/**
+ * Lets the session's lock end once the client goes away, be it before the request has it: nothing may ever be answered
+ * then. The returned function is told of the request's session when it has.
+ */
+export function endLockOnClose(response: NodeResponse, { lock }: OpenOptions): (opened: OpenedSession<object>) => void {
+  if (lock === undefined || lock === false) return () => undefined;
+  let isClosed = false;
+  let known: OpenedSession<object> | null = null;
+  response.once("close", () => {
+    isClosed = true;
+    known?.letLockEnd();
+  });
+  return (opened) => {
+    known = opened;
+    if (isClosed) opened.letLockEnd();
+  };
 }
 
 /** Takes back what describes an answer that will not be sent. */

@@ -1,5 +1,5 @@
 /** What the binding contract knows of a framework: one small application, told in neutral words. */
-import type { Duration, Session, SessionManager } from "symbolon";
+import type { Duration, OpenOptions, Session, SessionManager } from "symbolon";
 import type { GuardRefusal, StampOf } from "symbolon/auth/guards";
 import type { Asking, Question } from "./client.ts";
 
@@ -59,11 +59,12 @@ export interface Target {
   readonly name: string;
   /**
    * Serves the handler behind the bindings of all managers, the first one outermost. A guard stands right before the
-   * handler, and looks at the session of the innermost.
+   * handler, and looks at the session of the innermost. `options` are those of the bindings, one by one.
    */
   serve(
     managers: readonly [SessionManager, ...SessionManager[]],
     handler: Handler,
     guarding?: Guarding,
+    options?: readonly OpenOptions[],
   ): Promise<Served>;
 }

@@ -54,10 +54,10 @@ function guardOf(
 function expressTarget(name: string, make: MakeExpress, adopt: (handler: typeof catching) => typeof catching): Target {
   return {
     name,
-    serve(managers, handler, guarding) {
+    serve(managers, handler, guarding, options = []) {
       const app = make();
       const reported: unknown[] = [];
-      for (const sessions of managers) app.use(binding.expressSession(sessions));
+      for (const [at, sessions] of managers.entries()) app.use(binding.expressSession(sessions, options[at]));
       if (guarding !== undefined) app.use(guardOf(guarding, managers));
       app.use(
         adopt(catching)((request, response) => {

@@ -1,6 +1,6 @@
 /** The contract's application on a Fetch handler: called directly, and behind a small adapter to sockets. */
 import type http from "node:http";
-import type { SessionManager } from "symbolon";
+import type { OpenOptions, SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/fetch";
 import type { Exchange, GuardMakers, Guarding, Handler, Respond, Served, Target } from "./app.ts";
 import { type Asking, collect, deferred, type Question } from "./client.ts";
@@ -82,12 +82,15 @@ function fetchHandler(
   managers: readonly [SessionManager, ...SessionManager[]],
   handler: Handler,
   guarding?: Guarding,
+  options: readonly OpenOptions[] = [],
 ): FetchHandler {
   const [outermost, ...others] = managers;
   const answer: SessionHandler = (request) => answerOf(handler, request, outermost);
   let inner = guarding === undefined ? answer : guarded(answer, guarding, outermost);
-  for (const sessions of others.toReversed()) inner = binding.withSession(sessions, inner);
-  return binding.withSession(outermost, inner);
+  for (const [at, sessions] of [...others.entries()].toReversed()) {
+    inner = binding.withSession(sessions, inner, options[at + 1]);
+  }
+  return binding.withSession(outermost, inner, options[0]);
 }
 
 /** Asks a Fetch handler without a socket. */
@@ -169,13 +172,13 @@ async function send(answer: Response, response: AnyResponse): Promise<void> {
 
 export const fetchOverSockets: Target = {
   name: "Fetch on node:http",
-  serve: (managers, handler, guarding) => serveFetch(fetchHandler(managers, handler, guarding)),
+  serve: (managers, handler, guarding, options) => serveFetch(fetchHandler(managers, handler, guarding, options)),
 };
 
 export const fetchDirectly: Target = {
   name: "Fetch",
-  async serve(managers, handler, guarding) {
-    const wrapped = fetchHandler(managers, handler, guarding);
+  async serve(managers, handler, guarding, options) {
+    const wrapped = fetchHandler(managers, handler, guarding, options);
     return { ask: (question) => askDirectly(wrapped, question), reported: [], async close() {} };
   },
 };

@@ -2,7 +2,7 @@
 import http from "node:http";
 import http2 from "node:http2";
 import type { Duplex } from "node:stream";
-import type { Session, SessionManager } from "symbolon";
+import type { OpenOptions, Session, SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/node";
 import type { BodyStream, GuardMakers, Guarding, Handler, Respond, Served, Target } from "./app.ts";
 import { askHttp1, askHttp2, closeServer, listen } from "./client.ts";
@@ -52,11 +52,14 @@ export function nodeListener(
   managers: readonly [SessionManager, ...SessionManager[]],
   handler: NodeHandler,
   onError: (error: unknown) => void,
+  options: readonly OpenOptions[] = [],
 ): Listener {
   const [outermost, ...others] = managers;
   let inner = handler;
-  for (const sessions of others.toReversed()) inner = binding.withSession(sessions, inner, { onError });
-  const listener = binding.withSession(outermost, inner, { onError });
+  for (const [at, sessions] of [...others.entries()].toReversed()) {
+    inner = binding.withSession(sessions, inner, { onError, ...options[at + 1] });
+  }
+  const listener = binding.withSession(outermost, inner, { onError, ...options[0] });
   return (request, response) => void listener(request, response);
 }
 
@@ -114,7 +117,7 @@ function bodyOf(response: AnyResponse): BodyStream {
 function nodeTarget(name: string, serveOver: typeof serveHttp1): Target {
   return {
     name,
-    serve(managers, handler: Handler, guarding) {
+    serve(managers, handler: Handler, guarding, options) {
       const reported: unknown[] = [];
       const answer: NodeHandler = (request, response) =>
         handler({
@@ -125,9 +128,8 @@ function nodeTarget(name: string, serveOver: typeof serveHttp1): Target {
           },
           respond: respondVia(response),
         });
-      const listener = nodeListener(managers, guarding === undefined ? answer : guarded(answer, guarding), (error) =>
-        reported.push(error),
-      );
+      const inner = guarding === undefined ? answer : guarded(answer, guarding);
+      const listener = nodeListener(managers, inner, (error) => reported.push(error), options);
       return serveOver(listener, reported);
     },
   };
