@@ -61,12 +61,26 @@ function openMysql({ url, options }: Where): Counted {
 
 const COSTS = {
   postgres: {
-    ...{ delete: 1, deleteByOwner: 1, admitWithRoom: 3, admitAtLimit: 8, prune: 2 },
-    ...{ acquire: 1, acquireHeld: 2, updateUnderLock: 1, conflictUnderLock: 1 },
+    delete: 1,
+    deleteByOwner: 1,
+    admitWithRoom: 3,
+    admitAtLimit: 8,
+    prune: 2,
+    acquire: 1,
+    acquireHeld: 2,
+    updateUnderLock: 1,
+    conflictUnderLock: 1,
   },
   mysql: {
-    ...{ delete: 2, deleteByOwner: 5, admitWithRoom: 5, admitAtLimit: 11, prune: 5 },
-    ...{ acquire: 2, acquireHeld: 2, updateUnderLock: 6, conflictUnderLock: 5 },
+    delete: 2,
+    deleteByOwner: 5,
+    admitWithRoom: 5,
+    admitAtLimit: 11,
+    prune: 5,
+    acquire: 2,
+    acquireHeld: 2,
+    updateUnderLock: 6,
+    conflictUnderLock: 5,
   },
 } as const;
 

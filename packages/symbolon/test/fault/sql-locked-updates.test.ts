@@ -30,13 +30,13 @@ function newChange(): RecordChange {
 
 /** A record, a lock in the hands of `ann`, and somebody beside the store; updates go through the door, if there is one. */
 async function stage(kind: Kind, url: string, lease: number, door?: Door) {
-  const { where, open } = await storageWith(kind, url);
-  const [sessions, locks] = [tableOf(where), tableOf(where, "_locks")];
-  const store = await open();
+  const storage = await storageWith(kind, url);
+  const [sessions, locks] = [tableOf(storage.where), tableOf(storage.where, "_locks")];
+  const store = await storage.open();
   const record = newRecord({});
   await store.create(record, callWithin());
   const rival = await rivalOn(kind.kind, url);
-  if (door !== undefined) await rival.run(door.make(sessions, tableOf(where, "_door")));
+  if (door !== undefined) await rival.run(door.make(sessions, tableOf(storage.where, "_door")));
   expect(await store.acquireLock(KEY, ANN.holder, lease, callWithin())).toMatchObject({ status: "acquired" });
   return {
     store,
@@ -46,7 +46,7 @@ async function stage(kind: Kind, url: string, lease: number, door?: Door) {
     record: `lookup = '${record.lookup}'`,
     write: async (held: HeldLock, version = 1) =>
       store.updateUnderLock(record, version, newChange(), held, callWithin()),
-    async version() {
+    version: async (): Promise<number | null> => {
       const found = await store.read(record, callWithin());
       return found === null || isTombstone(found) ? null : found.version;
     },

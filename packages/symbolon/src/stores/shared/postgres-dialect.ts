@@ -75,7 +75,7 @@ function lockStatements(locks: string, statements: SqlStatements, channel: strin
   const look =
     `SELECT holder, fence, ceil((expires_at - ${CLOCK}) / 1000.0) FROM ${locks} ` +
     `WHERE space = ? AND lock = ? AND expires_at > ${CLOCK}`;
-  const written = channel === null ? "count(*)" : `count(pg_notify('${channel}', ${LOOKUP}))`;
+  const counted = channel === null ? "count(*)" : `count(pg_notify('${channel}', ${LOOKUP}))`;
   // Each part waits for what it names: the record's row, then the lock's, then the clock, then the write.
   const underLock = (update: string): string =>
     `WITH found AS MATERIALIZED (${statements.versionForUpdate}), ` +
@@ -83,7 +83,7 @@ function lockStatements(locks: string, statements: SqlStatements, channel: strin
     "AND (SELECT count(*) FROM found) >= 0 FOR UPDATE), " +
     `held AS MATERIALIZED (SELECT 1 FROM locked WHERE expires_at > ${CLOCK}), ` +
     `written AS (${update} AND (SELECT count(*) FROM held) > 0 RETURNING lookup) ` +
-    `SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM found), (SELECT ${written} FROM written)`;
+    `SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM found), (SELECT ${counted} FROM written)`;
   const updates = { update: underLock(statements.update), updateData: underLock(statements.updateData) };
 
   return {

@@ -152,7 +152,7 @@ return 'created'
 /**
  * Replaces what may change of `KEYS[3]` if its version is `ARGV[4]`: touchedAt, deadline and envelope are `ARGV[5]` to
  * `ARGV[7]`; `ARGV[8]` says `keep` or `none`, or `set` data to `ARGV[9]`. With a fourth key, only while `ARGV[10]` has
- * that lock. Answers `updated`, `lost`, `conflict` or `missing`.
+ * that lock. Answers `updated`, `lost`, `conflict` or `missing`; what it did before first, for the lock may be free since.
  */
 export const UPDATE: RedisScript = recordScript(`${HOLDING}
 local found = redis.call('GET', KEYS[3])

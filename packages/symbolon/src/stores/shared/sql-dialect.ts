@@ -14,7 +14,7 @@ export interface Ended {
 /** One database's own ways. */
 export interface SqlDialect {
   readonly statements: SqlStatements;
-  /** Whether `end`, `prune` and `locks.update` are more than one statement, and so no single step without a transaction around them. */
+  /** Whether `end`, `prune` and `locks.update` are several statements, and so no single step without a transaction. */
   readonly needsTransactions: boolean;
   /** A condition, and its values, that excludes these lookups. */
   except(lookups: readonly string[]): { readonly where: string; readonly values: readonly SqlValue[] };

@@ -32,6 +32,7 @@ const ENDING = { reason: "logout", at: NOW };
 const ROUNDS = 20;
 const RECORDS = 30;
 const RACING_LEASE = 25;
+const PATIENCE = 10_000;
 
 /** Stores that lock pass these. */
 export const lockedUpdateCases: readonly ContractCase[] = [
@@ -215,11 +216,15 @@ async function assertLost({ first, second, record, ended, absent, held }: Stage)
 
 /** Updates the record until the lock is lost; answers the version that it then has. */
 async function writeUntilLost(store: Locking, record: RecordKey, key: LockKey, holder: string): Promise<number> {
+  const until = performance.now() + PATIENCE;
   for (let version = 1; ; version++) {
     const held = { lock: key.lock, holder };
     const answer = await store.updateUnderLock(record, version, newChange(), held, callNow());
     if (answer === "lost") return version;
     assert.equal(answer, "updated");
+    assert.ok(performance.now() < until, "writes went on long after the lease had ended");
+    // So that the other gets a turn, also where every answer is there at once.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
