@@ -78,6 +78,8 @@ interface PutAside {
 interface SaveIntent {
   /** Whether this is the write before the response: it also notes use, and rotates the token. */
   readonly isUpkeep: boolean;
+  /** Whether the request changed something: only then the write depends on a lock. */
+  readonly isOwn: boolean;
   readonly endsAt: number | null;
   readonly flashes: FlashIntent;
 }
@@ -196,13 +198,13 @@ export class LiveSession {
     if (this.isGone) return "gone";
     if (this.#putAside !== null) await this.#endPutAside(this.#putAside);
     const data = this.data.intend(change);
-    const isDue = isUpkeep && this.#isUpkeepDue();
-    if (data.mine === null && change === null && !this.#isChanged() && !isDue) return "unchanged";
+    const isOwn = data.mine !== null || change !== null || this.#isChanged();
+    if (!isOwn && !(isUpkeep && this.#isUpkeepDue())) return "unchanged";
     if (this.#limit === "read-only") throw readOnlyError();
     if (this.#limit === "unsent" || this.#limit === "withheld") return "unchanged";
     this.data.check(data);
     const flashes = this.#flashes?.isChanged ? this.#flashes.intend() : NO_FLASHES;
-    const intent = { isUpkeep, endsAt: this.#shortenedTo, flashes };
+    const intent = { isUpkeep, isOwn, endsAt: this.#shortenedTo, flashes };
     return this.snapshot === null ? this.#create(data, intent) : this.#write(this.snapshot, data, intent);
   }
 
@@ -457,7 +459,7 @@ export class LiveSession {
         const next = this.data.next(current, data);
         return next instanceof Promise ? next.then(finish) : finish(next);
       },
-      { under: this.lock?.heldOf(start) ?? null },
+      { under: intent.isOwn ? (this.lock?.heldOf(start) ?? null) : null },
     );
     if (outcome.status === "gone") return this.lose();
     if (outcome.status === "saved") this.#adoptWritten(outcome.snapshot, planned);

@@ -362,4 +362,14 @@ describe.each(lockPairs)("a request with its session's lock, on $name", ({ make 
     expect(next).not.toBe(token);
     expect(await dataOf(there, next)).toEqual({ n: 1 });
   });
+
+  it("does not fail for what others changed while it only read", async () => {
+    const { here, there, token, clock } = await scene(make);
+    clock.advance(20 * 60_000);
+    await handle(here, token, async ({ session }) => {
+      expect(session.data["n"]).toBe(0);
+      await (await opened(there, token)).update((data) => void (data["n"] = 50));
+    });
+    expect(await dataOf(there, token)).toEqual({ n: 50 });
+  });
 });
