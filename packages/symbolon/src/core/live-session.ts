@@ -357,7 +357,7 @@ export class LiveSession {
    * one in the place of a newer. When the store fails, the client gets it another time; its own is good until it has it.
    */
   async #settleToken(): Promise<void> {
-    const { engine, snapshot, data } = this;
+    const { engine, snapshot } = this;
     if (snapshot === null) return;
     this.#tokenIs = "told";
     this.#extended = false;
@@ -368,7 +368,13 @@ export class LiveSession {
       return;
     }
     if (newest === null) this.lose();
-    else if (data.isOpenedBy(newest)) this.adopt(newest, data.token);
+    else this.#giveToken(newest);
+  }
+
+  /** Lets the response carry the token if it is the session's in the newest version. */
+  #giveToken(newest: Snapshot): void {
+    this.#tokenIs = "told";
+    if (this.data.isOpenedBy(newest)) this.adopt(newest, this.data.token);
   }
 
   /** Whether there is something to write besides data. */
@@ -464,9 +470,8 @@ export class LiveSession {
     if (outcome.status === "gone") return this.lose();
     if (outcome.status === "saved") this.#adoptWritten(outcome.snapshot, planned);
     else if (outcome.snapshot !== start) this.adopt(outcome.snapshot);
-    // What was just written or read is the newest: the successor that others made can go out with the response.
-    if (this.#tokenIs === "owed" && intent.isUpkeep && outcome.snapshot !== start)
-      this.adopt(outcome.snapshot, this.data.token);
+    // What was just written or read is the newest: nobody need look again.
+    if (this.#tokenIs === "owed" && intent.isUpkeep && outcome.snapshot !== start) this.#giveToken(outcome.snapshot);
     this.#settle(outcome.snapshot, data, text, intent);
     return outcome.status;
   }

@@ -134,6 +134,22 @@ describe.each(everySlow)("a request that takes half a minute and $name", ({ opti
     expect((await visit(sessions, given ?? present)).found).toBe(USER);
   });
 
+  it.each(LEADS)("and came with the token before, puts none of %i rotations ago in its place", async (lead) => {
+    const { clock, sessions, token } = await world({ ...options, rotation: { every: "request" } }, about);
+    let present = await next(sessions, token);
+    const slow = await request(sessions, token);
+    await begin?.(slow.session);
+    for (let rotated = 0; rotated < lead; rotated++) {
+      await visit(sessions, present);
+      clock.advance(GRACE);
+      present = await next(sessions, present);
+    }
+    await finish?.(slow.session);
+    const { token: given } = await respond(slow);
+    expect([null, present]).toContain(given);
+    expect((await visit(sessions, given ?? present)).found).toBe(USER);
+  });
+
   it("sends what the server acknowledges as the session's, before and after the successor's grace", async () => {
     for (const pause of [0, GRACE - 1, GRACE, HOUR / 2]) {
       const { clock, sessions, token } = await world({ ...options, rotation: { every: "request" } }, about);
