@@ -1,8 +1,15 @@
 /** What apicrud's SessionManager does, without its flaws; docs/coming-from.md names these tests. */
-import { createSessionManager, generateKey, type LoginOptions, type SessionManager } from "symbolon";
+import {
+  createSessionManager,
+  generateKey,
+  LeaseLostError,
+  LockTimeoutError,
+  type LoginOptions,
+  type SessionManager,
+} from "symbolon";
 import { oneTimeTokens } from "symbolon/auth/one-time-tokens";
 import { requireLogin, requirePending, withSession } from "symbolon/frameworks/fetch";
-import { memoryStore } from "symbolon/stores/memory";
+import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
 import { type ManualClock, manualClock } from "symbolon/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 
@@ -15,10 +22,13 @@ function requestWith(token: string): Request {
 describe("coming from apicrud", () => {
   let clock: ManualClock;
   let sessions: SessionManager<{ step?: number }>;
+  const keys = [generateKey()];
+  let store: MemoryStore;
 
   beforeEach(() => {
     clock = manualClock();
-    sessions = createSessionManager({ store: memoryStore(), keys: [generateKey()], clock, pruneEvery: false });
+    store = memoryStore();
+    sessions = createSessionManager({ store, keys, clock, pruneEvery: false });
   });
 
   it("creates a session with roles and extra values that cannot shadow the session's own fields", async () => {
@@ -145,5 +155,46 @@ describe("coming from apicrud", () => {
     const late = await tokens.issue("confirm-email", options);
     clock.advance(60 * MINUTE);
     expect(await tokens.consume("confirm-email", late)).toBeNull();
+  });
+
+  it("serialises what only one may do at a time: it tries once or waits, and says when that was in vain", async () => {
+    const order: string[] = [];
+    const migrate = (who: string) => async (): Promise<void> => {
+      order.push(`${who} begins`);
+      await new Promise((resolve) => setImmediate(resolve));
+      order.push(`${who} ends`);
+    };
+    const broken = new Error("broken");
+    await Promise.all([
+      sessions.lock("migrate", migrate("one")),
+      expect(sessions.lock("migrate", { wait: 0 }, migrate("the hasty one"))).rejects.toBeInstanceOf(LockTimeoutError),
+      // What its function throws is not hidden by the release, and frees the lock.
+      expect(sessions.lock("migrate", () => Promise.reject(broken))).rejects.toBe(broken),
+      sessions.lock("migrate", { wait: "1m" }, migrate("another")),
+      sessions.lock("something else", { wait: 0 }, () => undefined),
+    ]);
+    expect(order).toEqual(["one begins", "one ends", "another begins", "another ends"]);
+    {
+      await using _lease = await sessions.lock("migrate", { wait: 0 });
+      await expect(sessions.lock("migrate", { wait: 0 })).rejects.toMatchObject({ code: "ERR_LOCK_TIMEOUT" });
+    }
+    await sessions.lock("migrate", { wait: 0 }, () => undefined);
+  });
+
+  it("tells who held a mutex too long, instead of failing otherwise, and takes it from nobody", async () => {
+    const late = await sessions.lock("migrate", { lease: "5s" });
+    clock.advance(5000);
+    const elsewhere = createSessionManager({ store, keys, clock, pruneEvery: false });
+    const next = await elsewhere.lock("migrate", { wait: 0 });
+    // What is written by then can tell which of the two comes late.
+    expect(next.fence).toBeGreaterThan(late.fence);
+    await expect(late.release()).rejects.toBeInstanceOf(LeaseLostError);
+    await expect(sessions.lock("migrate", { wait: 0 })).rejects.toBeInstanceOf(LockTimeoutError);
+    await next.release();
+    // Also when nobody has it.
+    const another = await sessions.lock("migrate", { lease: "5s" });
+    clock.advance(5000);
+    await expect(another.release()).rejects.toBeInstanceOf(LeaseLostError);
+    await sessions.lock("migrate", { wait: 0 }, () => undefined);
   });
 });

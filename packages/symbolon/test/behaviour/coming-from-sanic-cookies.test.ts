@@ -221,4 +221,59 @@ describe("coming from sanic-cookies", () => {
       expect([answer.status, answer.headers.get("Location")]).toEqual([303, `${URL_OF_APP}login`]);
     }
   });
+
+  it("reads a session anew under its lock, saves what the block changed, and nothing of a block that fails", async () => {
+    const made = await sessions.create({ data: { n: 1 } });
+    const [one, other] = [await sessions.validate(made.token), await sessions.validate(made.token)];
+    await other?.update((data) => void (data.n = 5));
+    await one?.lock(() => void (one.data.n = (one.data.n ?? 0) + 1));
+    expect((await sessions.validate(made.token))?.data.n).toBe(6);
+    const failing = one?.lock(() => {
+      one.data.n = 100;
+      throw new Error("broken");
+    });
+    await expect(failing).rejects.toThrow("broken");
+    expect(one?.data.n).toBe(6);
+    expect((await sessions.validate(made.token))?.data.n).toBe(6);
+    // What was changed before is not dropped.
+    if (other !== null) other.data.cart = { items: ["tea"] };
+    await other?.lock(() => void (other.data.n = 7));
+    expect((await sessions.validate(made.token))?.data).toEqual({ n: 7, cart: { items: ["tea"] } });
+  });
+
+  it("lets all who wait for a session's lock have it, one after the other, and tells who will not wait", async () => {
+    const made = await sessions.create({ data: { n: 0 } });
+    const served: number[] = [];
+    const waiting = Array.from({ length: 10 }, async (_, index) => {
+      const session = await sessions.validate(made.token);
+      await session?.lock(async () => {
+        const n = session.data.n ?? 0;
+        await new Promise((resolve) => setImmediate(resolve));
+        session.data.n = n + 1;
+        served.push(index);
+      });
+    });
+    const hasty = (async () => (await sessions.validate(made.token))?.lock({ wait: 0 }, () => "not locked"))();
+    await expect(hasty).rejects.toMatchObject({ code: "ERR_LOCK_TIMEOUT", status: 503 });
+    await Promise.all(waiting);
+    expect(served).toEqual(served.map((_, index) => index));
+    const session = await sessions.validate(made.token);
+    expect(session?.data.n).toBe(10);
+    expect(await session?.lock({ wait: 0 }, () => "not locked")).toBe("not locked");
+  });
+
+  it("logs a user in under the session's lock, which waits for nothing then", async () => {
+    const made = await sessions.create({ data: { n: 1 } });
+    const login = withSession(
+      sessions,
+      async (_request, session) => {
+        await session.lock({ wait: 0 }, () => session.login("ann", { carry: ["n"] }));
+        return new Response(session.userId);
+      },
+      { lock: true },
+    );
+    const response = await login(requestWith(`__Host-sid=${made.token}`));
+    expect(await response.text()).toBe("ann");
+    expect((await sessions.validate(tokenOf(cookieFrom(response))))?.data.n).toBe(1);
+  });
 });
