@@ -147,7 +147,7 @@ describe("an honest browser whose token rotates", () => {
         rotations += journey.heard.filter((type) => type === "rotated").length;
         expect(await journey.count()).toBe(journey.increments === 0 ? undefined : journey.increments);
       });
-      await fc.assert(property, { numRuns: 25, interruptAfterTimeLimit: 8000, ...propertyOptions() });
+      await fc.assert(property, { numRuns: 100, interruptAfterTimeLimit: 8000, ...propertyOptions() });
       expect(rotations).toBeGreaterThan(50);
     },
   );
