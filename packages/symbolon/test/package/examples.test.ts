@@ -19,6 +19,7 @@ const SHOWN: Readonly<Record<string, string>> = {
   file: "After 100 increments from two sides: n is 101",
   "key-rotation": "With both keys, the old session lives.",
   limits: "After twenty more at once: 2 live, 21 gave way",
+  locks: "Three clicks: 200, 402, 402",
   login: "GET /account: 200 user-1, editor",
   memcached: "After the logout: gone",
   mirrored: "Brought up to date: 1 copied. Now it lives.",
