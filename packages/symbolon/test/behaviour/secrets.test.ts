@@ -1,6 +1,13 @@
 /** Keys, tokens and data are in no error, event, log line, inspection or serialisation (R-070, R-222 to R-224). */
 import * as symbolon from "symbolon";
-import { createSessionManager, generateKey, type SessionManager, tokenPattern } from "symbolon";
+import {
+  createSessionManager,
+  generateKey,
+  openSession,
+  type RotationOptions,
+  type SessionManager,
+  tokenPattern,
+} from "symbolon";
 import { memoryStore } from "symbolon/stores/memory";
 import { faultyStore, manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
@@ -105,10 +112,23 @@ describe("errors", () => {
     await collect(() => sessions.create({ userId: SECRET.repeat(40) }));
     await collect(() => sessions.revoke("user-1", id, `${SECRET}\n`));
     await collect(() => sessions.list({ userId: "user-1", cursor: SECRET.repeat(100) }));
-    expect(errors).toHaveLength(14);
+    for (const rotation of [{ every: SECRET }, { grace: SECRET }] as unknown as readonly RotationOptions[]) {
+      await collect(() => createSessionManager({ store, keys: [key], rotation }));
+    }
+    const bare = await sessions.create({ userId: "user-1" });
+    const late = await sessions.validate(bare.token);
+    const second = (await sessions.refresh(bare.token))?.token ?? "";
+    const third = (await sessions.refresh(second))?.token ?? "";
+    await collect(() => late?.update((data) => void (data["first"] = 1)));
+    const streaming = await openSession(sessions, {
+      get: (name) => (name === "cookie" ? `__Host-sid=${third}` : null),
+    });
+    streaming.cookies();
+    await collect(() => streaming.session.rotate());
+    expect(errors).toHaveLength(18);
     for (const error of errors) {
       expect(symbolon.isSymbolonError(error), String(error)).toBe(true);
-      expectSilent(shown(error), [key, token]);
+      expectSilent(shown(error), [key, token, bare.token, second, third]);
     }
   });
 });
