@@ -264,3 +264,45 @@ describe("a session that several clients share", () => {
     expect(taken(await opened(sessions, other))).toBe(refreshed);
   });
 });
+
+describe("a session that is tied to its client", () => {
+  const HOME = { ip: "203.0.113.9" };
+  const ELSEWHERE = { ip: "198.51.100.9" };
+
+  const pinned = async (onMismatch: "deny" | "revoke" | "step-up") => {
+    const clock = manualClock();
+    const sessions = manager({ clock, pin: { ip: "exact", onMismatch } });
+    const { token } = await sessions.create({ userId: USER, client: HOME });
+    clock.advance(EVERY);
+    const from = async ({ ip }: { ip: string }, held: string) => {
+      const one = await request(sessions, held, {}, { secure: true, loopback: false, ip });
+      return { found: one.session.userId ?? one.refusal?.reason, ...(await respond(one)) };
+    };
+    return { sessions, token, from };
+  };
+
+  it.each(["deny", "revoke"] as const)(
+    "hands the successor to nobody else who has the token before (%s)",
+    async (what) => {
+      const { sessions, token, from } = await pinned(what);
+      const { token: second } = await from(HOME, token);
+      expect(await from(ELSEWHERE, token)).toEqual({ found: "pin-mismatch", token: null, maxAge: null });
+      expect(await sessions.refresh(token, ELSEWHERE)).toBeNull();
+      expect((await from(HOME, token)).token).toBe(what === "deny" ? second : null);
+    },
+  );
+
+  it.each(["deny", "revoke"] as const)("rotates for nobody else (%s)", async (what) => {
+    const { sessions, token, from } = await pinned(what);
+    const heard = listen(sessions);
+    expect(await from(ELSEWHERE, token)).toEqual({ found: "pin-mismatch", token: null, maxAge: null });
+    expect(heard.map(({ type }) => type)).not.toContain("rotated");
+  });
+
+  it("stays tied to it with each new token", async () => {
+    const { token, from } = await pinned("deny");
+    const { token: second } = await from(HOME, token);
+    expect((await from(ELSEWHERE, second ?? "")).found).toBe("pin-mismatch");
+    expect((await from(HOME, second ?? "")).found).toBe(USER);
+  });
+});

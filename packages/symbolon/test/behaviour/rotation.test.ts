@@ -282,6 +282,16 @@ describe("a rotation leaves as it is", () => {
       expect(await stage.sessions.inspect(token)).toEqual({ ok: false, reason: "expired" });
     });
 
+    it("the CSRF tokens of forms that are open", async () => {
+      const stage = await world({ csrf: "token" });
+      const formToken = (await request(stage.sessions, stage.token)).session.csrfToken();
+      stage.clock.advance(EVERY);
+      const second = await rotate(stage);
+      const sent = await request(stage.sessions, second);
+      expect(sent.csrfRefusal({ method: "POST", formToken: `${formToken}x` })).toBe("token-wrong");
+      expect(sent.csrfRefusal({ method: "POST", formToken })).toBeNull();
+    });
+
     it("the idle timeout: it begins anew with the use that the rotation is", async () => {
       const stage = await world();
       stage.clock.advance(HOUR - 1);
