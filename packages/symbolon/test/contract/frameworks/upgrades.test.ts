@@ -1,8 +1,9 @@
 import http from "node:http";
 import http2 from "node:http2";
 import { text } from "node:stream/consumers";
-import type { Session } from "symbolon";
+import { openSession, type Session } from "symbolon";
 import { sessionOfUpgrade } from "symbolon/frameworks/node";
+import { manualClock } from "symbolon/testing";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { closeServer, listen } from "./support/client.ts";
 import { type Backstage, backstage, dataOf, HTTPS, type Options, OWN_PAGE } from "./support/stage.ts";
@@ -80,6 +81,41 @@ describe("sessionOfUpgrade", () => {
     const { cookie } = await knownUser(behind);
     behind.faults.fail();
     expect(await handshake({ cookie, origin: APP })).toBe("500 StoreUnavailableError");
+  });
+
+  it.each([
+    ["stays as it is", {}],
+    ["is not used up, where it is good once", { grace: 0 }],
+  ] as const)("cannot tell of a new token, so that one which is due %s", async (_, rotation) => {
+    const clock = manualClock();
+    const { behind, handshake } = await serveUpgrades({ clock, rotation: { every: "15m", ...rotation } });
+    const { cookie } = await knownUser(behind);
+    clock.advance(15 * 60_000);
+    expect(await handshake({ cookie, origin: APP })).toBe("101 ada");
+    expect(await handshake({ cookie, origin: APP })).toBe("101 ada");
+    const next = await openSession(behind.sessions, new Headers({ cookie }));
+    expect([next.session.userId, (await next.commit()).length]).toEqual(["ada", 1]);
+    expect(behind.calls().filter((name) => name === "update")).toHaveLength(1);
+  });
+
+  it("goes on writing for as long as the connection lasts, however often the token was replaced meanwhile", async () => {
+    const clock = manualClock();
+    let connected: Session | null = null;
+    const { behind, handshake } = await serveUpgrades({ clock }, (session) => {
+      connected = session;
+      return "connected";
+    });
+    let { cookie } = await knownUser(behind);
+    await handshake({ cookie, origin: APP });
+    for (let rotated = 1; rotated < 4; rotated++) {
+      clock.advance(15 * 60_000);
+      const page = await openSession(behind.sessions, new Headers({ cookie }));
+      [cookie = ""] = await page.commit();
+      await (await openSession(behind.sessions, new Headers({ cookie }))).commit();
+      expect(await (connected as Session | null)?.update((data) => void (data["messages"] = rotated))).toBe("saved");
+      const { session } = await openSession(behind.sessions, new Headers({ cookie }));
+      expect([session.userId, session.data["messages"]]).toEqual(["ada", rotated]);
+    }
   });
 
   it("writes to the session there is", async () => {
