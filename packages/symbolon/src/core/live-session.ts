@@ -470,8 +470,8 @@ export class LiveSession {
     if (outcome.status === "gone") return this.lose();
     if (outcome.status === "saved") this.#adoptWritten(outcome.snapshot, planned);
     else if (outcome.snapshot !== start) this.adopt(outcome.snapshot);
-    // What was just written or read is the newest: nobody need look again.
-    if (this.#tokenIs === "owed" && intent.isUpkeep && outcome.snapshot !== start) this.#giveToken(outcome.snapshot);
+    // What was just written is the newest: nobody need look again.
+    if (this.#tokenIs === "owed" && intent.isUpkeep && outcome.status === "saved") this.#giveToken(outcome.snapshot);
     this.#settle(outcome.snapshot, data, text, intent);
     return outcome.status;
   }
