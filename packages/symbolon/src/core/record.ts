@@ -127,6 +127,8 @@ const FORMAT = 1;
 const ENVELOPE_HEADER = 3;
 const DATA_HEADER = Buffer.from([FORMAT]);
 const MAX_ENVELOPE = 8192;
+/** What rotation adds is none of the application's: any session that was begun goes on under another token. */
+const ROTATION_ROOM = 1536;
 
 /** A data key seals at most this many versions of the data before a new one takes over (R-063). */
 const VERSIONS_PER_DATA_KEY = 2 ** 20;
@@ -323,7 +325,8 @@ export class Vault {
     used: RecordSealKey | null,
   ): Snapshot {
     const text = JSON.stringify(envelope);
-    if (text.length * 3 > MAX_ENVELOPE && Buffer.byteLength(text) > MAX_ENVELOPE) {
+    const room = MAX_ENVELOPE + (envelope.replaced === undefined ? 0 : ROTATION_ROOM);
+    if (text.length * 3 > room && Buffer.byteLength(text) > room) {
       throw new DataTooLargeError(`Roles, extra and device are over ${MAX_ENVELOPE} bytes.`);
     }
     const key = this.#ring.primary;

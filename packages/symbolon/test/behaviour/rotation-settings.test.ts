@@ -306,3 +306,31 @@ describe("a session that is tied to its client", () => {
     expect((await from(HOME, second ?? "")).found).toBe(USER);
   });
 });
+
+describe("a session that is as large as it may be", () => {
+  it("goes on under as many tokens as any other, whatever their clients are called", async () => {
+    const clock = manualClock();
+    const sessions = manager({ clock, nameDevice: () => "\u0001".repeat(80) });
+    let token: string | null = null;
+    for (let size = 8192; token === null; size--) {
+      const extra = { filler: "x".repeat(size) };
+      token = await sessions.create({ userId: USER, data: { n: 1 }, extra }).then(
+        (created) => created.token,
+        () => null,
+      );
+    }
+    for (let times = 0; times < 3; times++) {
+      clock.advance(EVERY);
+      const headers = { "user-agent": "Browser" };
+      const { token: rotated } = await respond(await request(sessions, token, headers));
+      let present = rotated ?? "";
+      for (const roles of [["a"], ["b"], ["c"], ["d"], ["e"], ["f"], ["g"], ["h"], ["i"], ["j"]]) {
+        const { token: given } = await visit(sessions, present, async (session) => session.setRoles(roles));
+        present = given ?? "";
+      }
+      expect((await visit(sessions, present)).found).toBe(USER);
+      token = present;
+      clock.advance(GRACE);
+    }
+  });
+});
