@@ -24,7 +24,7 @@ function register(variant: NamedVariant): void {
     const { holders } = await crewOf(variant, 2);
     const [holder, waiter] = [holders[0]!, holders[1]!];
     const { fence = 0 } = await holder.ask("hold", { name: "a", lease: LEASE });
-    waiter.order("hold", { name: "a", lease: LEASE, wait: PATIENCE });
+    waiter.order("hold", { name: "a", lease: LONG, wait: PATIENCE });
     await waiter.says("waiting");
     holder.signal("SIGKILL");
     const next = await waiter.answer();
@@ -40,7 +40,7 @@ function register(variant: NamedVariant): void {
     await holders[0]!.says("inside");
     holders[0]!.signal("SIGKILL");
     const session = await sessions.validate(token);
-    await session?.lock({ lease: LEASE, wait: PATIENCE }, () => void (session.data["n"] = 50));
+    await session?.lock({ lease: LONG, wait: PATIENCE }, () => void (session.data["n"] = 50));
     expect((await sessions.validate(token))?.data).toEqual({ n: 50 });
   }, 120_000);
 
@@ -82,7 +82,7 @@ function register(variant: NamedVariant): void {
     const [holder, killed, last] = [holders[0]!, holders[1]!, holders[2]!];
     await holder.ask("hold", { name: "a", lease: LONG });
     for (const waiter of [killed, last]) {
-      waiter.order("hold", { name: "a", lease: LEASE, wait: LONG });
+      waiter.order("hold", { name: "a", lease: LONG, wait: LONG });
       await waiter.says("waiting");
     }
     killed.signal("SIGKILL");
