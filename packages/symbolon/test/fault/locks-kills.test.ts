@@ -81,10 +81,10 @@ function register(variant: NamedVariant): void {
     const { holders } = await crewOf(variant, 3);
     const [holder, killed, last] = [holders[0]!, holders[1]!, holders[2]!];
     await holder.ask("hold", { name: "a", lease: LONG });
-    for (const waiter of [killed, last]) {
-      waiter.order("hold", { name: "a", lease: LONG, wait: LONG });
-      await waiter.says("waiting");
-    }
+    // Should it die with the lock in its hands, that is free after a lease, too.
+    killed.order("hold", { name: "a", lease: LEASE, wait: LONG });
+    last.order("hold", { name: "a", lease: LONG, wait: LONG });
+    for (const waiter of [killed, last]) await waiter.says("waiting");
     killed.signal("SIGKILL");
     await holder.ask("release");
     expect(await last.answer()).toMatchObject({ isShared: true });
