@@ -1,6 +1,7 @@
 /** How long a lock is somebody's: renewed while its holder lives, free when it died, and what is said when it was lost. */
 import { LeaseLostError, type SessionManager } from "symbolon";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { gate } from "../support/delays.ts";
 import { failing, hanging, honest, losing, stage, STORE_TIMEOUT } from "../support/lock-stage.ts";
 import { lockPairs } from "../support/lock-stores.ts";
 
@@ -111,6 +112,23 @@ describe.each(lockPairs)("the lease of a lock on $name", ({ make }) => {
     meddle(honest);
     await expect(lease.release()).rejects.toMatchObject(LOST);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("is not kept up any more once it is known to be lost, though the store says late that it was renewed", async () => {
+    const { here, there, meddle } = stage(make);
+    const lease = await here.lock("a", { lease: LEASE });
+    const late = gate();
+    meddle(async (call) => {
+      const answer = call.proceed();
+      if (call.method === "renewLock") await late.passed;
+      return answer;
+    });
+    await pass(LEASE);
+    expect(lease.signal.aborted).toBe(true);
+    late.open();
+    await pass(LEASE);
+    expect(await isFree(there)).toBe(true);
+    await expect(lease.release()).rejects.toMatchObject(LOST);
   });
 
   it("is known to be lost with the next renewal when the storage lost it; nobody is put out of it then", async () => {

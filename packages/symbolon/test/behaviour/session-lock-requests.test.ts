@@ -273,40 +273,6 @@ describe.each(lockPairs)("a request with its session's lock, on $name", ({ make 
     await expect(lost).rejects.toMatchObject(LOST);
   });
 
-  it("has the lock to its end when the client goes away, and others are not held up for longer", async () => {
-    const { here, there, token, clock, taken } = await scene(make);
-    const slow = await request(here, token, { lock: { lease: "2s" } });
-    await countUp(slow);
-    slow.letLockEnd();
-    slow.letLockEnd();
-    expect(await isFree(there, token)).toBe(false);
-    await slow.commit();
-    expect(await isFree(there, token)).toBe(true);
-    expect(await dataOf(there, token)).toEqual({ n: 1 });
-    expect(taken()).toEqual(["acquireLock", "read", "updateUnderLock", "releaseLock"]);
-    // After its end, nothing of a session that others may have had.
-    const hanging = await request(here, token, { lock: { lease: "2s" } });
-    await countUp(hanging);
-    hanging.letLockEnd();
-    clock.advance(2000);
-    await handle(there, token, countUp);
-    await expect(hanging.commit()).rejects.toSatisfy(({ status }) => status === 409);
-    expect(await dataOf(there, token)).toEqual({ n: 2 });
-    expect(taken()).not.toContain("renewLock");
-  });
-
-  it("leaves the lock to the next in its process when its end has come, though it never ends itself", async () => {
-    const { here, token, clock } = await scene(make);
-    const hanging = await request(here, token, { lock: { lease: 200 } });
-    await countUp(hanging);
-    const next = handle(here, token, countUp);
-    hanging.letLockEnd();
-    clock.advance(200);
-    await next;
-    await expect(hanging.commit()).rejects.toSatisfy(({ status }) => status === 409);
-    expect(await dataOf(here, token)).toEqual({ n: 1 });
-  });
-
   it("saves what changed after the response was decided as a request without the lock does", async () => {
     const { here, there, token, taken } = await scene(make);
     const streaming = await request(here, token);

@@ -162,13 +162,16 @@ describe.each(lockStores)("a function under a session's lock, on $name", ({ make
   });
 
   it("may log in: the new session has what it changed after that, and the lock of the old is free", async () => {
-    const sessions = manager({ store: make() });
+    const { store, calls } = spied(make());
+    const sessions = manager({ store });
     const { token } = await sessions.create({ data: { cart: "tea", n: 1 } });
     const session = await opened(sessions, token);
     await session.lock(async () => {
       await session.login(USER, { carry: ["cart"] });
       session.data["n"] = 5;
     });
+    // The lock is of another session, which may live elsewhere.
+    expect(calls.filter((method) => method.startsWith("update"))).toEqual(["update"]);
     const next = taken(session);
     expect(await found(sessions, token)).toBe("ended: replaced");
     expect(await found(sessions, next)).toBe(`authenticated: ${USER}`);
