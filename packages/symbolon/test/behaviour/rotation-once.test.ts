@@ -3,6 +3,7 @@ import { generateKey, type Session, type SessionManager } from "symbolon";
 import { memoryStore } from "symbolon/stores/memory";
 import { type ManualClock, manualClock } from "symbolon/testing";
 import { describe, expect, it } from "vitest";
+import { wait } from "../support/delays.ts";
 import { manager, opened, type Options } from "../support/sessions.ts";
 import { type Intercepted, intercept } from "../support/stores.ts";
 import { next, request, respond, visit } from "../support/visits.ts";
@@ -20,7 +21,7 @@ interface World {
   /** Due to be replaced. */
   readonly token: string;
   readonly heard: { readonly type: string }[];
-  /** Stands between the first process and the store. */
+  /** Stands between the processes and the store. */
   around: (call: Intercepted) => unknown;
 }
 
@@ -29,8 +30,8 @@ async function world(options: Options = {}, about: object = {}): Promise<World> 
   const inner = memoryStore();
   const stage = { around: (call: Intercepted): unknown => call.proceed() };
   const shared = { clock, keys: [generateKey()], rotation: { grace: 0 }, ...options } as const;
-  const sessions = manager({ ...shared, store: intercept(inner, (call) => stage.around(call)) });
-  const elsewhere = manager({ ...shared, store: inner });
+  const store = intercept(inner, (call) => stage.around(call));
+  const [sessions, elsewhere] = [manager({ ...shared, store }), manager({ ...shared, store })];
   const { token } = await sessions.create({ userId: USER, data: { n: 1 }, ...about });
   clock.advance(EVERY);
   const heard: World["heard"] = [];
@@ -64,11 +65,19 @@ describe("a token without grace", () => {
   it("is good for one of fifty parallel requests in two processes; the others are nobody, and begin nothing", async () => {
     const stage = await world();
     const { processes, token } = stage;
+    const calls: string[] = [];
+    // All have found the token good before the first of them replaces it.
+    stage.around = async (call) => {
+      calls.push(call.method);
+      await wait(2);
+      return call.proceed();
+    };
     const answers = await Promise.all(
       Array.from({ length: 50 }, async (_, at) =>
         visit(processes[at % 2 === 0 ? 0 : 1], token, ({ data }) => void (data[`by${at}`] = true)),
       ),
     );
+    expect(calls.slice(0, 51)).toEqual([...Array.from({ length: 50 }, () => "read"), "update"]);
     const winners = answers.filter(({ found }) => found === USER);
     expect(winners).toHaveLength(1);
     for (const loser of answers.filter(({ found }) => found !== USER)) expect(loser).toEqual(REFUSED);
