@@ -118,8 +118,9 @@ describe.each(lockPairs)("the lease of a lock on $name", ({ make }) => {
     const { here, there, meddle } = stage(make);
     const lease = await here.lock("a", { lease: LEASE });
     const late = gate();
+    const failsOnce = failing("renewLock", 1);
     meddle(async (call) => {
-      const answer = call.proceed();
+      const answer = await failsOnce(call);
       if (call.method === "renewLock") await late.passed;
       return answer;
     });
