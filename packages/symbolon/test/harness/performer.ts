@@ -6,20 +6,13 @@ import {
   type Lease,
   openSession,
   type OpenedSession,
-  type Session,
   type SessionManager,
   type Store,
 } from "symbolon";
+import { ACTS, type Data, DIRECT, lookInto, textOf } from "./deeds.ts";
 import type { Answer, Outcome, Section, Span } from "./history.ts";
 import type { Call } from "./orders.ts";
 import { LEASE_MS, type Operation, type Settings, TOUCH_MS } from "./plan.ts";
-
-interface Data {
-  a?: number;
-  b?: number;
-  log?: number[];
-  locked?: number[];
-}
 
 /** What is left to do of an operation that was opened. */
 type Rest = () => Promise<Answer>;
@@ -74,7 +67,7 @@ export class Performer {
     try {
       return await work();
     } catch (error) {
-      return { opening: since(), failure: textOf(error) };
+      return { opening: since(), ...toldBy(error) };
     }
   }
 
@@ -98,12 +91,7 @@ export class Performer {
       get: (name: string) => (name === "cookie" && token !== null ? `__Host-sid=${token}` : undefined),
     };
     const lock = operation.does === "lockedRequest";
-    let opened: OpenedSession<Data>;
-    try {
-      opened = await openSession<Data>(sessions, headers, undefined, { lock });
-    } catch (error) {
-      return { answer: { opening: since(), outcome: outcomeOf(error) } };
-    }
+    const opened = await openSession<Data>(sessions, headers, undefined, { lock });
     const { session, refusal } = opened;
     const seen = session.id === null ? {} : lookInto(session);
     const answer: Answer = { opening: since(), ...seen, ...(refusal !== null && { refused: refusal.reason }) };
@@ -123,7 +111,7 @@ export class Performer {
       if (before !== null || does === "login") told = await ACTS[does]!(session, operation, user);
       cookies = await opened.commit();
     } catch (error) {
-      told = { outcome: outcomeOf(error) };
+      told = toldBy(error);
       opened.discard();
       cookies = opened.cookies();
     }
@@ -147,12 +135,7 @@ export class Performer {
     const since = this.#since();
     const asked = microseconds();
     const enteredAt = this.#now;
-    let lease: Lease;
-    try {
-      lease = await sessions.lock(door, { lease: LEASE_MS });
-    } catch (error) {
-      return { answer: { opening: since(), outcome: outcomeOf(error) } };
-    }
+    const lease = await sessions.lock(door, { lease: LEASE_MS });
     const entered = microseconds();
     const opening = since();
     const rest = async (): Promise<Answer> => {
@@ -196,96 +179,10 @@ export class Performer {
   }
 }
 
-type Act = (session: Session<Data>, operation: Operation, user: string) => Promise<Partial<Answer>>;
-
-/** What the handlers of requests do. */
-const ACTS: Readonly<Partial<Record<Operation["does"], Act>>> = {
-  read: async () => ({}),
-  login: async (session, _operation, user) => {
-    await session.login(user);
-    return {};
-  },
-  logout: async (session) => {
-    await session.logout();
-    return {};
-  },
-  rotate: async (session) => ({ outcome: await session.rotate() }),
-  write: async (session, { key = "a", number }) => {
-    session.data[key] = number;
-    return {};
-  },
-  append: async (session, { number }) => {
-    let wrote: number[] = [];
-    const outcome = await session.update((data) => {
-      wrote = [...(data.log ?? []), number];
-      data.log = wrote;
-    });
-    return { outcome, wrote: [...wrote] };
-  },
-  lockedAppend: async (session, { number, takes }) => {
-    const wrote = await session.lock(async () => {
-      const { locked = [] } = session.data;
-      if (takes > 0) await sleep(takes);
-      return (session.data.locked = [...locked, number]);
-    });
-    return { outcome: "saved", wrote: [...wrote] };
-  },
-  lockedRequest: async (session, { number }) => {
-    const wrote = (session.data.locked = [...(session.data.locked ?? []), number]);
-    return { wrote: [...wrote] };
-  },
-};
-
-type Direct = (sessions: SessionManager<Data>, call: Call) => Promise<Partial<Answer>>;
-
-/** What is done without a request. */
-const DIRECT: Readonly<Partial<Record<Operation["does"], Direct>>> = {
-  validate: async (sessions, { token }) => {
-    const found = await sessions.inspect(token ?? "");
-    if (!found.ok) return { refused: found.reason };
-    const given = found.session.takeToken();
-    return { ...lookInto(found.session), ...(given !== null && { given }) };
-  },
-  refresh: async (sessions, { token }) => {
-    const session = await sessions.refresh(token ?? "");
-    return session === null ? {} : { ...lookInto(session), given: session.token };
-  },
-  revoke: async (sessions, { user, session }) => {
-    if (session !== null) await sessions.revoke(user, session);
-    return {};
-  },
-  revokeToken: async (sessions, { token }) => ({ hasEnded: (await sessions.revokeToken(token ?? "")) !== null }),
-  revokeAll: async (sessions, { user }) => {
-    await sessions.revokeAll(user);
-    return {};
-  },
-  look: async (sessions, { user, handles = [] }) => {
-    const found = await Promise.all(handles.map(async (id) => ((await sessions.get(user, id)) === null ? [] : [id])));
-    const { sessions: listed } = await sessions.list({ userId: user, limit: 1000 });
-    const counted = await sessions.count({ userId: user });
-    return { look: { found: found.flat(), listed: listed.map(({ id }) => id), counted } };
-  },
-};
-
-/** Which session it is, and what it holds; that it is there counts also when its data does not open. */
-function lookInto(session: Session<Data>): Partial<Answer> {
-  const found = { ...(session.id !== null && { found: session.id }) };
-  try {
-    return { ...found, saw: structuredClone(session.data) };
-  } catch (error) {
-    return { ...found, failure: textOf(error) };
-  }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
-}
-
-/** An answer that others are the reason for; every other error is thrown on. */
-function outcomeOf(error: unknown): Outcome {
+/** An answer that others are the reason for, or a failure that nobody is. */
+function toldBy(error: unknown): Partial<Answer> {
   const outcome = isSymbolonError(error) ? OUTCOMES.get(error.code) : undefined;
-  if (outcome === undefined) throw error;
-  return outcome;
+  return outcome === undefined ? { failure: textOf(error) } : { outcome };
 }
 
 async function isLostAt(lease: Lease): Promise<boolean> {
@@ -293,7 +190,7 @@ async function isLostAt(lease: Lease): Promise<boolean> {
     await lease.release();
     return false;
   } catch (error) {
-    if (outcomeOf(error) === "lost") return true;
+    if (toldBy(error).outcome === "lost") return true;
     throw error;
   }
 }

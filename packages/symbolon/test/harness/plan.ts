@@ -170,7 +170,8 @@ class Planner {
     for (let made = 0; made < count; made++) {
       const passes = random.pick(PASSES);
       if (this.#kinds.includes("section") && random.chance(0.08)) rounds.push(...this.#stall(passes));
-      else rounds.push({ passes, lanes: [...this.#lanes(), ...this.#theft()] });
+      else
+        rounds.push({ passes, lanes: [...(random.chance(0.2) ? this.#crowd() : this.#lanes()), ...this.#theft(made)] });
     }
     return rounds;
   }
@@ -186,21 +187,29 @@ class Planner {
     ];
   }
 
-  #lanes(): Operation[][] {
-    const random = this.#random;
-    return Array.from({ length: 2 + random.below(4) }, () => {
-      const lane = Array.from({ length: 1 + random.below(3) }, () => this.#operation(this.#kind()));
-      // A client that asks for its next token does nothing else meanwhile: it could be late with the one before.
-      return lane.filter(({ does }, place) => does !== "refresh" || place === 0);
-    });
+  /** All do the same, with the same token. */
+  #crowd(): Operation[][] {
+    const kind = this.#kind();
+    return Array.from({ length: PROCESSES + 1 }, (_, lane) => [
+      { ...this.#operation(kind, 0), process: lane % PROCESSES },
+    ]);
   }
 
-  /** What is done with a token that somebody else has, too. */
-  #theft(): Operation[][] {
-    const random = this.#random;
-    if (!this.#hasThief || random.chance(0.1)) return [];
-    const copy = { ...this.#operation("copy", this.#honest), from: random.below(this.#honest) };
-    return [[random.chance(0.25) ? copy : this.#operation(this.#kind(), this.#honest)]];
+  #lanes(): Operation[][] {
+    return Array.from({ length: 2 + this.#random.below(4) }, () => this.#lane(1 + this.#random.below(3)));
+  }
+
+  #lane(length: number, client?: number): Operation[] {
+    const lane = Array.from({ length }, () => this.#operation(this.#kind(), client));
+    // A client that asks for its next token does nothing else meanwhile: it could be late with the one before.
+    return lane.filter(({ does }, place) => does !== "refresh" || place === 0);
+  }
+
+  /** What is done with a token that somebody else has, too: it is copied, and comes three rounds later, as an old one. */
+  #theft(round: number): Operation[][] {
+    if (!this.#hasThief || round % 4 === 1 || round % 4 === 2) return [];
+    const thief = this.#honest;
+    return [round % 4 === 3 ? this.#lane(2, thief) : [{ ...this.#operation("copy", thief), from: 0 }]];
   }
 
   #kind(): Kind {

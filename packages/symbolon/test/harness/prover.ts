@@ -2,7 +2,7 @@
 import { generateKey } from "symbolon";
 import { Crew } from "./crew.ts";
 import type { History } from "./history.ts";
-import { operationsOf, planFrom } from "./plan.ts";
+import { planFrom } from "./plan.ts";
 import { play } from "./play.ts";
 import { type Fault, faultsOf } from "./promises.ts";
 import { smallest } from "./smallest.ts";
@@ -52,9 +52,4 @@ export class Prover {
   async end(): Promise<void> {
     await this.#crew.end();
   }
-}
-
-/** How many operations a plan has. */
-export function sizeOf({ plan }: History): number {
-  return operationsOf(plan).length;
 }
