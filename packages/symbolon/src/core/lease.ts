@@ -10,7 +10,7 @@ export interface Lease extends AsyncDisposable {
    * comes late can be refused: one that was paused for longer than its lease does not know yet that it has lost the lock.
    */
   readonly fence: number;
-  /** Whether all processes that share the store respect the lock; else the store has no locks, and this process alone does. */
+  /** Whether all processes that share the store respect the lock; else the store has no locks, and this manager alone does. */
   readonly isShared: boolean;
   /** Aborted, with a `LeaseLostError`, once it is known that the lock was lost before it was released. */
   readonly signal: AbortSignal;

@@ -47,7 +47,7 @@ export class Locks {
    * @throws {StoreUnavailableError} when the store did not do its work.
    */
   async acquire(key: LockKey, options: LockOptions = {}): Promise<HeldLease> {
-    const { wait, lease } = resolveLock(options);
+    const { wait, lease } = checkLock(options);
     const deadline = performance.now() + wait;
     const passOn = await this.#turns.take(`${key.space}${key.lock}`, wait);
     if (passOn === null) throw timeoutError();
@@ -109,7 +109,8 @@ export class Locks {
   }
 }
 
-function resolveLock(options: LockOptions): { readonly wait: number; readonly lease: number } {
+/** Checks how a lock is to be taken; answers milliseconds. */
+export function checkLock(options: LockOptions): { readonly wait: number; readonly lease: number } {
   refuseUnknown(options, ["wait", "lease"], "lock.");
   const wait = options.wait === 0 ? 0 : parseTime(options.wait ?? "20s", "lock.wait");
   const lease = parseTime(options.lease ?? "10s", "lock.lease");

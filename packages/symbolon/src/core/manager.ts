@@ -118,7 +118,7 @@ export interface SessionManager<Data extends object = Record<string, unknown>> {
   countUsers(options?: { tenant?: string }): Promise<number>;
   /**
    * Runs a function while nobody else holds the lock of this name: no other process, where the store can lock, else
-   * nobody in this process (`lease.isShared` says which). Waiters are served in order within a process, and woken by the
+   * nobody of this manager (`lease.isShared` says which). Waiters are served in order within a process, and woken by the
    * release where the store tells of it. The lease is renewed while the function runs, and frees itself when the process
    * dies. Without a function the lock is held until it is released, as by `await using`. Not to be nested.
    *

@@ -58,7 +58,7 @@ export function expressSession<Data extends object>(
   sessions: SessionManager<Data>,
   options: OpenOptions = {},
 ): (request: ExpressRequest, response: NodeResponse, next: (error?: unknown) => void) => void {
-  const { trustProxy } = mountSettings(sessions);
+  const { trustProxy } = mountSettings(sessions, options);
   const connectionOf = connectionReader(trustProxy);
   return (request, response, next) => {
     const whenLocked = endLockOnClose(response, options);

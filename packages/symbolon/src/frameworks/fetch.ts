@@ -54,7 +54,7 @@ export function withSession<Data extends object, Rest extends unknown[]>(
   handler: FetchHandler<Data, Rest>,
   options: FetchSessionOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  const { trustProxy } = mountSettings(sessions);
+  const { trustProxy } = mountSettings(sessions, options);
   const connectionOf = options.connection ?? ((request: Request) => connectionFromUrl(request, trustProxy === true));
   return async (request, ...rest) => {
     // Wrapped twice, or a handler that calls another: the first one does the work.

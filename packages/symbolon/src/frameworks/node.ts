@@ -54,7 +54,7 @@ export function withSession<
   handler: NodeHandler<Data, Request, Response>,
   options: NodeSessionOptions<Request> = {},
 ): (request: Request, response: Response) => Promise<void> {
-  const connectionOf = connectionReader(mountSettings(sessions).trustProxy);
+  const connectionOf = connectionReader(mountSettings(sessions, options).trustProxy);
   const report = (error: unknown, request: Request): void => {
     try {
       (options.onError ?? warn)(error, request);

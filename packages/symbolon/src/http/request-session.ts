@@ -140,7 +140,8 @@ export async function lockFound(opened: OpenedSession<object>, options: OpenOpti
   if (lock !== undefined) await opened.lock(lock);
 }
 
-function lockOptionsOf({ lock }: OpenOptions): LockOptions | undefined {
+/** How a route wants the lock; undefined where it does not. */
+export function lockOptionsOf({ lock }: OpenOptions): LockOptions | undefined {
   return typeof lock === "boolean" ? (lock ? {} : undefined) : lock;
 }
 

@@ -1,5 +1,8 @@
 /** The bindings' option `lock`: a request has its session's lock from before it reads until its response is decided. */
-import { ConflictError } from "symbolon";
+import { ConflictError, type LockOptions, OptionsError, type SessionManager } from "symbolon";
+import { expressSession } from "symbolon/frameworks/express";
+import { withSession as fetchSession } from "symbolon/frameworks/fetch";
+import { withSession as nodeSession } from "symbolon/frameworks/node";
 import { describe, expect, it } from "vitest";
 import type { Handler, Target } from "./support/app.ts";
 import { countUp, isFree, lockedStage, serveLocked, untilFree } from "./support/locked-stage.ts";
@@ -244,5 +247,17 @@ describe.each(TARGETS)("the session's lock on $name", (target) => {
       expect((await ask(served, "/", { cookie })).status).toBe(503);
     });
     expect((await ask(served, "/", { cookie })).status).toBe(200);
+  });
+});
+
+describe("the lock option of a binding", () => {
+  it.each([
+    ["node", (sessions: SessionManager, lock: LockOptions) => nodeSession(sessions, () => undefined, { lock })],
+    ["express", (sessions: SessionManager, lock: LockOptions) => expressSession(sessions, { lock })],
+    ["fetch", (sessions: SessionManager, lock: LockOptions) => fetchSession(sessions, () => new Response(), { lock })],
+  ])("of %s is checked when it is mounted", (_, mount) => {
+    const sessions: SessionManager = lockedStage().sessions;
+    expect(() => mount(sessions, { lease: "1ms" })).toThrow(OptionsError);
+    expect(() => mount(sessions, { lease: "1s", wait: 0 })).not.toThrow();
   });
 });
