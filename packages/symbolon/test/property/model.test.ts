@@ -26,9 +26,10 @@ const command: fc.Arbitrary<Command> = fc.record({
   // Creating and using more often than ending keeps sessions around to go wrong.
   kind: fc.constantFrom(
     ...(Object.keys(run) as (keyof typeof run)[]),
-    ...(["create", "create", "writeKey", "increment", "race", "refresh", "tick", "tick", "visit", "visit"] as const),
+    ...(["create", "create", "writeKey", "increment", "race", "tick", "tick", "tick"] as const),
+    ...(["refresh", "refresh", "visit", "visit", "changeRoles", "changeRoles", "presentOld", "presentOld"] as const),
   ),
-  at: fc.nat({ max: 7 }),
+  at: fc.nat({ max: 4 }),
   through: fc.nat({ max: 1 }),
   value: fc.nat({ max: 99 }),
 });

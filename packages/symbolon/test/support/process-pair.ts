@@ -56,7 +56,9 @@ export function pairsOn({ target, variant, url }: NamedVariant): (options?: Opti
     const [first, second] = handles.map(({ store }) => store);
     if (first === undefined || second === undefined) throw new Error("The storage is not prepared.");
     const clock = manualClock();
-    const shared = { clock, keys: [generateKey()], namespace: `test-${tests++}`, ...options };
+    const namespace = `test-${tests++}`;
+    // A busy machine is not what these tests are about.
+    const shared = { clock, keys: [generateKey()], namespace, storeTimeout: "1m", ...options } as const;
     const stage = { around: (call: Intercepted): unknown => call.proceed() };
     const one = manager({ ...shared, store: intercept(first, (call) => stage.around(call)) });
     const two = manager({ ...shared, store: second });
