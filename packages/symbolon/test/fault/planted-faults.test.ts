@@ -13,7 +13,7 @@ const BREAKS: Readonly<Record<string, Promised>> = {
   "non-atomic release": "a lock has one holder",
 };
 
-/** Of each fault one history in five or more breaks the promise, so that as many without say that nothing is found. */
+/** Of each fault one history in six or so breaks the promise: so many without say that nothing is found. */
 const MOST_SEEDS = 100;
 
 async function withProver(
