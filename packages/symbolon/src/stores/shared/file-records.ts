@@ -1,5 +1,4 @@
 /** The records on disk, and the markers by which garbage is found. */
-import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isTombstone, type RecordKey, type StoredRecord, type Tombstone } from "../../core/store.ts";
 import { decodeEntry, encodeEntry, type FiledEntry } from "./file-format.ts";
@@ -152,11 +151,11 @@ export function fileRecords(root: string, torn: () => void): FileRecords {
       const last = expiryBucketOf(before);
       const numbers = (await namesIn(root, "expiry")).map(Number).filter((number) => number <= last);
       for (const number of numbers.toSorted((a, b) => a - b)) {
-        const path = await findFolder(root, `expiry/${number}`);
-        if (path === null) continue;
-        const markers = (await readdir(path)).map(parseMarker).filter((marker) => marker !== null);
+        const folder = `expiry/${number}`;
+        const markers = (await namesIn(root, folder)).map(parseMarker).filter((marker) => marker !== null);
         yield markers.filter(({ at: instant }) => instant <= before).toSorted((a, b) => a.at - b.at);
-        await removeEmptyFolder(path);
+        const path = await findFolder(root, folder);
+        if (path !== null) await removeEmptyFolder(path);
       }
     },
 

@@ -102,10 +102,16 @@ export async function makeOneFolder(path: string): Promise<void> {
   }
 }
 
-/** The names in a folder, which may be missing. */
+/** The names in a folder, which may be missing, or be removed just now: another process prunes, too. */
 export async function namesIn(root: string, name: string): Promise<string[]> {
   const path = await findFolder(root, name);
-  return path === null ? [] : readdir(path);
+  if (path === null) return [];
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
+  }
 }
 
 /** Makes a file that was not there; when it fails, part of it may be. */
