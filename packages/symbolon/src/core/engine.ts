@@ -237,8 +237,7 @@ export class Engine {
   }
 
   /** Where the record of a genuine token would be; null for any other. Asks no store. */
-  placeOf(token: unknown): RecordKey | null {
-    const kind = sessionKindOf(token);
+  placeOf(token: unknown, kind: TokenKind = sessionKindOf(token)): RecordKey | null {
     const space = this.vault.spaces[kind];
     const claims = readToken(kind, this.vault.ring, space, token);
     return typeof claims === "string" ? null : { space, route: claims.route, lookup: claims.lookup };

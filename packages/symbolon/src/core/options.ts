@@ -71,8 +71,11 @@ export interface SessionManagerOptions<Data extends object> {
   /** How often expired records are removed in the background; false for never. Default 5 min. */
   readonly pruneEvery?: Duration | false;
   readonly cookie?: CookieOptions;
-  /** Also accept `Authorization: Bearer`. Default false. */
-  readonly bearer?: boolean;
+  /**
+   * Also accept `Authorization: Bearer`: tokens of sessions (true), of `symbolon/auth/api-tokens` (`api-tokens`), or both
+   * (`any`). Default false.
+   */
+  readonly bearer?: boolean | "api-tokens" | "any";
   /**
    * The origins of the application's own pages, and of others that may send it requests, as `https://app.example`.
    * Browsers that send no `Sec-Fetch-Site` are judged by these; never learnt from a request (R-162, R-226).
@@ -118,7 +121,7 @@ export interface ResolvedOptions {
   readonly storeTimeout: number;
   readonly pruneEvery: number | null;
   readonly cookie: CookieOptions;
-  readonly bearer: boolean;
+  readonly bearer: boolean | "api-tokens" | "any";
   readonly origins: ReadonlySet<string>;
   readonly csrf: boolean | "report" | "token";
   readonly trustProxy: boolean | readonly string[];
@@ -183,7 +186,7 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     storeTimeout: parseDuration(options.storeTimeout ?? "3s", "storeTimeout"),
     pruneEvery: options.pruneEvery === false ? null : parseDuration(options.pruneEvery ?? "5m", "pruneEvery"),
     cookie: options.cookie ?? {},
-    bearer: checkBearer(options.bearer, options.store),
+    bearer: checkBearer(options.bearer ?? false, options.store),
     origins: resolveOrigins(options.origins),
     csrf: checkCsrf(options.csrf ?? true),
     trustProxy: checkTrustProxy(options.trustProxy ?? false),
@@ -227,9 +230,12 @@ function resolveBounds(bounds: Partial<Bounds>): Bounds {
   });
 }
 
-function checkBearer(value: boolean | undefined, store: Store): boolean {
-  if (!checkFlag(value, "bearer") || !isCarrying(store)) return value ?? false;
-  throw new OptionsError("bearer: a token alone opens no session that clients carry in sealed cookies; use a store.");
+function checkBearer(value: unknown, store: Store): ResolvedOptions["bearer"] {
+  if (value !== false && isCarrying(store)) {
+    throw new OptionsError("bearer: a token alone opens no session that clients carry in sealed cookies; use a store.");
+  }
+  if (typeof value === "boolean" || value === "api-tokens" || value === "any") return value;
+  throw new OptionsError("bearer: write true, false, 'api-tokens' or 'any'.");
 }
 
 function checkTrustProxy(value: unknown): boolean | readonly string[] {

@@ -148,6 +148,7 @@ export class Vault {
       // No namespace holds a slash.
       p1: spaceOf(`${namespace}/pending`),
       o1: spaceOf(`${namespace}/one-time`),
+      k1: spaceOf(`${namespace}/api-token`),
     };
     this.#ring = ring;
     this.#index = index;

@@ -13,13 +13,13 @@ import type { Key, Keyring } from "../crypto/keyring.ts";
 import { secretBytes } from "../crypto/random.ts";
 
 /**
- * The kinds of token: of a session, of a pending login, of one use. Each has its own prefix and its own space of
- * records, and its keys serve no other kind (R-010).
+ * The kinds of token: of a session, of a pending login, of one use, of an API's client. Each has its own prefix and its
+ * own space of records, and its keys serve no other kind (R-010).
  */
-export type TokenKind = "s1" | "p1" | "o1";
+export type TokenKind = "s1" | "p1" | "o1" | "k1";
 
 /** Matches every token in a text, for log scrubbers and secret scanners (R-009); CSRF tokens, too (R-223). */
-export const tokenPattern: RegExp = /\b(?:[spo]1_[A-Za-z0-9_-]{80}|x1_[A-Za-z0-9_-]{128})(?![A-Za-z0-9_-])/g;
+export const tokenPattern: RegExp = /\b(?:[spok]1_[A-Za-z0-9_-]{80}|x1_[A-Za-z0-9_-]{128})(?![A-Za-z0-9_-])/g;
 
 /** What the token itself proves once its tag is right. */
 export interface TokenClaims {
@@ -84,6 +84,12 @@ export function respellToken(
 /** Which kind of session a token claims to be of; a pending login's goes where a session's goes. */
 export function sessionKindOf(text: unknown): "s1" | "p1" {
   return typeof text === "string" && text.startsWith("p1_") ? "p1" : "s1";
+}
+
+/** Which kind of token a bearer's may be taken for, as the option `bearer` says. */
+export function bearerKindOf(text: string, bearer: boolean | "api-tokens" | "any"): TokenKind {
+  const isApiToken = bearer === "api-tokens" || (bearer === "any" && text.startsWith("k1_"));
+  return isApiToken ? "k1" : sessionKindOf(text);
 }
 
 /** The key under which a session's handle was made; undefined once it was removed. */

@@ -13,6 +13,7 @@ import { reportRotated } from "../core/rotate-token.ts";
 import { requestSide, Session, type SessionSource } from "../core/session.ts";
 import { SessionLock } from "../core/session-lock.ts";
 import type { Ending } from "../core/store.ts";
+import { bearerKindOf, sessionKindOf, type TokenKind } from "../core/token.ts";
 import { HeadersSentError, isSymbolonError, StoreUnavailableError } from "../errors.ts";
 import { hasCarrier, type HeaderSource, readBearer, type SessionCarrier, tokenCarrier } from "./carrier.ts";
 import { CSRF_VARY, isCsrfRelevant, judgeCsrf } from "./csrf.ts";
@@ -186,13 +187,14 @@ async function openToken<Data extends object>(
   carried?: string,
 ): Promise<OpenedSession<Data>> {
   const { engine, client, canSend } = setting;
+  const kind = carriedBy === "bearer" ? bearerKindOf(token, engine.options.bearer) : sessionKindOf(token);
   const canRotate = canSend && carriedBy === "cookie";
   let lock: SessionLock | null = null;
   let opened: Opened;
   let isUsedUp = false;
   try {
-    if (setting.lock !== undefined) lock = await lockBefore(engine, token, setting.lock);
-    const answer = engine.open(token, client, undefined, carried);
+    if (setting.lock !== undefined) lock = await lockBefore(engine, token, kind, setting.lock);
+    const answer = engine.open(token, client, kind, carried);
     opened = answer instanceof Promise ? await answer : answer;
     isUsedUp = opened.ok && canRotate && engine.isUsedUp(opened.snapshot);
     if (opened.ok && isUsedUp) opened = await useUp(setting, opened, token);
@@ -225,8 +227,13 @@ function beginRefused<Data extends object>(
 }
 
 /** Takes the lock of a session that is not read yet; of none, for a token that proves nothing. */
-async function lockBefore(engine: Engine, token: string, options: LockOptions): Promise<SessionLock | null> {
-  const place = engine.placeOf(token);
+async function lockBefore(
+  engine: Engine,
+  token: string,
+  kind: TokenKind,
+  options: LockOptions,
+): Promise<SessionLock | null> {
+  const place = engine.placeOf(token, kind);
   if (place === null) return null;
   const lease = await engine.locks.acquire(engine.vault.lockOfSession(place), options);
   return new SessionLock(lease, place.lookup, true);
