@@ -7,6 +7,7 @@ export type { Client, NameDevice } from "./core/device.ts";
 export type { PinOptions } from "./core/pin.ts";
 export type { InspectReason } from "./core/engine.ts";
 export type { CsrfRefusal, SessionEvent, SessionEvents, SessionListener } from "./core/events.ts";
+export type { Inspection } from "./core/inspect-token.ts";
 export type { Lease } from "./core/lease.ts";
 export { type Duration, type Lifetime, lifetimePresets } from "./core/lifetime.ts";
 export { limitPresets, type Limits } from "./core/limits.ts";
@@ -15,8 +16,8 @@ export {
   createSessionManager,
   type ClaimsChange,
   type CreatedSession,
-  type Inspection,
   type ListOptions,
+  type RevokeAllOptions,
   type SessionManager,
   type SessionPage,
   type UpdateOptions,

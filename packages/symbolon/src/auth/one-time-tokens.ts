@@ -4,7 +4,7 @@
  * They are a kind of their own: no session token passes as one, nor the other way round (R-010). At rest there is a
  * digest of the secret; the token is shown once, when it is issued.
  */
-import { beginSession } from "../core/begin-session.ts";
+import { insert, sealFirst } from "../core/begin-session.ts";
 import { checkExtra } from "../core/beginning.ts";
 import { checkId, checkName, refuseUnknown } from "../core/checks.ts";
 import type { Engine } from "../core/engine.ts";
@@ -64,14 +64,15 @@ export function oneTimeTokens(sessions: SessionManager<never> | SessionManager<o
       refuseUnknown(options, ["userId", "extra", "lifetime"], "issue.");
       const { userId, extra = {}, lifetime = USUAL_MS } = options;
       const absolute = checkLifetime(lifetime);
-      const { token } = await beginSession(engine, {
-        kind: "o1",
+      const beginning = {
         awaiting: checkName(purpose, "purpose"),
         extra: checkExtra(extra, engine.options.bounds),
         lifetime: { idle: absolute, absolute },
         ...(userId !== undefined && { userId: checkId(userId, "userId") }),
-      });
-      return token;
+      };
+      const token = engine.mint(userId ?? null, "o1");
+      await insert(engine, sealFirst(engine, "o1", beginning, token));
+      return token.text;
     },
 
     async peek(purpose, token) {

@@ -28,6 +28,7 @@ export async function logIn(live: LiveSession, userId: string, options: LoginOpt
 
 /** See `Session.logout`. */
 export async function logOut(live: LiveSession): Promise<void> {
+  live.refuseApiToken("logout");
   if (live.isGone) return;
   const ended = await live.end("logout");
   if (ended !== null) live.engine.events.emit("logout", { id: ended.id, userId: ended.userId });
@@ -38,6 +39,7 @@ export async function checkStamp(live: LiveSession, stamp: string | null): Promi
   const { snapshot } = live;
   if (live.isGone) return false;
   if (snapshot === null || snapshot.envelope.userId === null) return stamp === null;
+  live.refuseOffline("checkStamp");
   // A newer version that this request has met may be another token's.
   const agrees = stampFits(snapshot.envelope, stamp) && live.data.isOpenedBy(snapshot);
   return agrees || checkNewest(live, snapshot, stamp);
@@ -85,6 +87,8 @@ export async function setRoles(live: LiveSession, roles: readonly string[]): Pro
 export async function setExtra(live: LiveSession, extra: Envelope["extra"]): Promise<SaveResult> {
   if (live.isGone) return "gone";
   if (live.snapshot === null) return "unchanged";
+  live.refuseOffline("setExtra");
+  live.refuseApiToken("setExtra");
   live.refuseUncarried();
   const step: Step = ({ envelope }) => ({ envelope: { ...envelope, extra } });
   const outcome = await live.engine.write(live.snapshot, step, { under: live.lock?.heldOf(live.snapshot) ?? null });
@@ -143,6 +147,7 @@ async function checkNewest(live: LiveSession, snapshot: Snapshot, stamp: string 
 /** Insists on a user who is logged in, and on a way to send a new token. */
 function requireUser(live: LiveSession, what: string): Snapshot {
   live.refuseUnsendable(what);
+  live.refuseAccess(what);
   const { snapshot, data } = live;
   if (snapshot?.envelope.state !== "authenticated" || data.token === null) {
     throw new NotAllowedError(`${what}: nobody is logged in.`);
@@ -154,11 +159,15 @@ function requireUser(live: LiveSession, what: string): Snapshot {
 async function endOthers(live: LiveSession, { userId }: Envelope, kept: readonly string[]): Promise<void> {
   const { engine } = live;
   if (userId === null || !canEndByOwner(engine.calls.store)) return;
-  await engine.endAllOf(userId, kept, "stamp-changed");
+  await engine.endAllOf(userId, kept, "stamp-changed", "keep");
 }
 
-/** Compares digests, in constant time; a session without a stamp fits none but null. */
-function stampFits({ stamp }: Envelope, given: string | null): boolean {
+/**
+ * Compares digests, in constant time; a session without a stamp fits none but null. An API token outlives a change of
+ * credentials, but not the user.
+ */
+function stampFits({ stamp, apiToken }: Envelope, given: string | null): boolean {
+  if (apiToken !== undefined) return given !== null;
   if (stamp === undefined || given === null) return stamp === undefined && given === null;
   return verifierMatches(Buffer.from(digestStamp(given)), Buffer.from(stamp));
 }

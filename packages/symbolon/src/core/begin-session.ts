@@ -9,8 +9,6 @@ import { type MintedToken, respellToken, type TokenKind } from "./token.ts";
 
 /** What a session begins with; what is left out is as for a visitor who is nobody yet. */
 export interface Beginning {
-  /** Which kind of token opens it; left out, of a session or of a pending login. */
-  readonly kind?: "o1";
   readonly userId?: string;
   readonly tenant?: string;
   readonly roles?: readonly string[];
@@ -21,6 +19,7 @@ export interface Beginning {
   readonly freshAt?: number;
   readonly awaiting?: string;
   readonly actor?: string;
+  readonly apiToken?: string;
   readonly stamp?: string;
   readonly pin?: Pin;
   readonly flashes?: readonly Flash[];
@@ -50,7 +49,7 @@ const MAX_REUSE_ROUNDS = 10;
  */
 export async function beginSession(engine: Engine, beginning: Beginning): Promise<Begun> {
   const { userId = null, awaiting, replacing = null } = beginning;
-  const kind = beginning.kind ?? (awaiting === undefined ? "s1" : "p1");
+  const kind = awaiting === undefined ? "s1" : "p1";
   const token = beginning.token ?? engine.mint(userId, kind);
   const first = sealFirst(engine, kind, beginning, token);
   const isLogin = first.envelope.state === "authenticated" && beginning.actor === undefined;
@@ -60,7 +59,7 @@ export async function beginSession(engine: Engine, beginning: Beginning): Promis
   // Where sessions are counted, one of the same user has ended in that very step.
   const hasEnded = isCounted && replacing?.record.owner === first.record.owner;
   if (replacing !== null && !hasEnded) await endReplaced(engine, replacing, first);
-  if (kind !== "o1") engine.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
+  engine.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
   if (first.envelope.state === "authenticated") reportLogin(engine, first.envelope, replacing);
   return { snapshot: first, token: token.text };
 }
@@ -71,15 +70,16 @@ function reportLogin(engine: Engine, envelope: Envelope, replacing: Snapshot | n
   engine.events.emit("login", { id, userId, tenant, remember, actor, device, replaced });
 }
 
-function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning, token: MintedToken): Snapshot {
+/** Seals the first record of a token of any kind; nothing is stored. */
+export function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning, token: MintedToken): Snapshot {
   const { vault, options } = engine;
   const now = engine.now();
   const { userId = null, lifetime = options.lifetime, text = null } = beginning;
-  const { freshAt, awaiting, actor, stamp, pin, flashes } = beginning;
+  const { freshAt, awaiting, actor, apiToken, stamp, pin, flashes } = beginning;
   const space = vault.spaces[kind];
   const isLoggedIn = userId !== null && awaiting === undefined;
   // Who acts as a user is not handed out as the user's own session.
-  const isReused = isLoggedIn && actor === undefined && options.limits?.onLimit === "reuse";
+  const isReused = kind === "s1" && isLoggedIn && actor === undefined && options.limits?.onLimit === "reuse";
   const empty: Envelope = {
     id: token.handle,
     state: userId === null ? "anonymous" : isLoggedIn ? "authenticated" : "pending",
@@ -97,6 +97,7 @@ function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning, token:
     remember: beginning.remember ?? false,
     ...(awaiting !== undefined && { awaiting }),
     ...(actor !== undefined && { actor }),
+    ...(apiToken !== undefined && { apiToken }),
     ...(stamp !== undefined && { stamp }),
     ...(pin !== undefined && { pin }),
     ...(flashes !== undefined && flashes.length > 0 && { flashes }),
@@ -114,7 +115,8 @@ function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning, token:
   return vault.sealFirst(key, owner, sealed?.envelope ?? empty, sealed?.data ?? null);
 }
 
-async function insert(engine: Engine, snapshot: Snapshot): Promise<Snapshot> {
+/** Stores a first record that no limit counts. */
+export async function insert(engine: Engine, snapshot: Snapshot): Promise<Snapshot> {
   const { record } = snapshot;
   try {
     const answer = await engine.calls.ask("create", record);
@@ -123,7 +125,17 @@ async function insert(engine: Engine, snapshot: Snapshot): Promise<Snapshot> {
     if (await engine.wasApplied(record, error)) return snapshot;
     throw error;
   }
-  throw new RecordCorruptError("A fresh random id is taken.");
+  throw takenError();
+}
+
+/** Stores a first record while there is room. An answer that was lost is settled by reading. */
+export async function askAdmission(engine: Engine, record: StoredRecord, rules: AdmissionRules): Promise<Admission> {
+  try {
+    return await engine.calls.ask("admit", record as StoredRecord & { owner: string }, rules);
+  } catch (error) {
+    if (await engine.wasApplied(record, error)) return { status: "created", evicted: [] };
+    throw error;
+  }
 }
 
 /** Stores a session while there is room; answers it, or the one that is handed out again instead. */
@@ -131,25 +143,24 @@ async function admit(engine: Engine, snapshot: Snapshot, replacing: Snapshot | n
   const { record, envelope } = snapshot;
   const rules = { ...(engine.options.limits as AdmissionRules), replacing: replacing?.record.lookup ?? null };
   for (let round = 0; round < MAX_REUSE_ROUNDS; round++) {
-    let answer: Admission;
-    try {
-      answer = await engine.calls.ask("admit", record as StoredRecord & { owner: string }, rules);
-    } catch (error) {
-      if (await engine.wasApplied(record, error)) return snapshot;
-      throw error;
-    }
+    const answer = await askAdmission(engine, record, rules);
     if (answer.status === "created") {
       for (const evicted of answer.evicted) reportEvicted(engine, evicted, envelope.id);
       return snapshot;
     }
     if (answer.status === "refused") throw limitError(engine, envelope.userId ?? "", answer.limit);
-    if (answer.status === "exists") throw new RecordCorruptError("A fresh random id is taken.");
+    if (answer.status === "exists") throw takenError();
     const found = openListed(engine, answer.record);
     if (found !== null && found.envelope.secret !== undefined && !isExpired(found.envelope, engine.now())) return found;
     // It counts, but it cannot be handed out: its key is gone, or it was begun under other limits.
     await engine.end(answer.record, "evicted");
   }
   throw new ConflictError("Others keep beginning sessions of this user; try again.");
+}
+
+/** What a store says of a lookup that was just made from 128 random bits. */
+export function takenError(): RecordCorruptError {
+  return new RecordCorruptError("A fresh random id is taken.");
 }
 
 /** Opens what the store chose, as the record of a session. */

@@ -1,5 +1,6 @@
 /** The checks that several options share, with messages that say what to write instead. */
 import { OptionsError } from "../errors.ts";
+import type { PageRequest } from "./store.ts";
 
 // Half a character has no UTF-8 form: such ids would all be digested as one and the same.
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -48,4 +49,12 @@ export function checkFunction<F>(value: F, name: string): F {
 export function checkName(value: unknown, name: string): string {
   if (typeof value === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(value)) return value;
   throw new OptionsError(`${name}: use 1 to 64 letters, digits, '.', '_' or '-'.`);
+}
+
+/** Checks which page of a list is asked for: 50 entries at a time unless told, at most 1000. */
+export function checkPage({ cursor = null, limit = 50 }: Partial<PageRequest>): PageRequest {
+  if (cursor === null || (typeof cursor === "string" && cursor.length <= 1024)) {
+    return { cursor, limit: wholeNumber(limit, 1, 1000, "list.limit") };
+  }
+  throw new OptionsError("list.cursor: not a cursor.");
 }

@@ -35,7 +35,7 @@ import {
 } from "./store.ts";
 import {
   fingerprint,
-  hasTokenLength,
+  looksLikeToken,
   type MintedToken,
   mintToken,
   readToken,
@@ -145,6 +145,7 @@ interface Attempt {
 const TOKENS_REMEMBERED = 2048;
 const MAX_BYTES_REMEMBERED = 4096;
 const MAX_ROUNDS = 200;
+const HOUR_MS = 3_600_000;
 
 /** Records are kept this long past their deadline: other machines' clocks may be behind (R-088). */
 export const EXPIRY_SLACK_MS = 60_000;
@@ -208,8 +209,8 @@ export class Engine {
 
   /**
    * Opens a token of a session or a pending login: one store read, none when the token proves nothing. Writes nothing,
-   * save removing the expired, and what pins demand; with null for a client, pins are not looked at. `carried` is the
-   * record that came with the token, where clients carry it.
+   * save removing the expired, and what pins demand; with null for a client, and for API tokens, pins are not looked at.
+   * `carried` is the record that came with the token, where clients carry it.
    */
   open(
     token: unknown,
@@ -218,7 +219,7 @@ export class Engine {
     carried: string | null = null,
   ): Awaitable<Opened> {
     if (carried === null) this.refuseCarrying("A token alone");
-    if (!hasTokenLength(kind, token)) return { ok: false, reason: "malformed" };
+    if (!looksLikeToken(kind, token)) return { ok: false, reason: "malformed" };
     const name = fingerprint(token);
     const seen = this.#seen.get(name);
     const space = this.vault.spaces[kind];
@@ -230,7 +231,7 @@ export class Engine {
     const opened =
       found instanceof Promise ? found.then((answer) => this.#judge(attempt, answer)) : this.#judge(attempt, found);
     const { pin } = this.options;
-    if (pin === null || client === null) return opened;
+    if (pin === null || client === null || kind === "k1") return opened;
     return opened instanceof Promise
       ? opened.then((one) => checkPin(this, one, client, pin))
       : checkPin(this, opened, client, pin);
@@ -347,13 +348,20 @@ export class Engine {
 
   /**
    * Ends whatever a user has, but for the sessions with these lookups: first what could still become a session, or
-   * reset a password, then sessions. Answers how many sessions and pending logins were ended.
+   * reset a password, then API tokens, unless they are kept, then sessions. Answers how many sessions and pending logins
+   * were ended.
    */
-  async endAllOf(userId: string, except: readonly string[], reason: string): Promise<number> {
+  async endAllOf(
+    userId: string,
+    except: readonly string[],
+    reason: string,
+    apiTokens: "keep" | "end",
+  ): Promise<number> {
     const { vault, calls } = this;
     const ending = { reason, at: this.now() };
     await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.o1), [], ending);
     const pending = await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.p1), [], ending);
+    if (apiTokens === "end") await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.k1), [], ending);
     const count = pending + (await calls.ask("deleteByOwner", vault.ownerOf(userId), except, ending));
     this.events.emit("revoked-many", { userId, tenant: null, reason, count });
     return count;
@@ -498,9 +506,11 @@ export class Engine {
     });
   }
 
-  /** Whether it is time to write down that the session is in use. */
+  /** Whether it is time to write down that the session is in use; of an API token the first use, and then each hour. */
   isTouchDue({ envelope }: Snapshot): boolean {
-    return isTouchDue(envelope, this.now(), this.options.touchEvery);
+    const { apiToken, lastSeenAt, createdAt } = envelope;
+    const hourly = lastSeenAt === createdAt ? 0 : HOUR_MS;
+    return isTouchDue(envelope, this.now(), apiToken === undefined ? this.options.touchEvery : hourly);
   }
 
   /** Whether a token that was presented is due to be replaced. */

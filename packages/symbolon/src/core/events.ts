@@ -45,7 +45,9 @@ export interface SessionEvents {
   };
   /** The roles of a live session were replaced. */
   "roles-changed": SessionFacts & { readonly roles: readonly string[] };
-  /** A session was ended by handle or token, or by `reset`. */
+  /** A user was given an API token, which `name` describes. */
+  "api-token-created": SessionFacts & { readonly name: string };
+  /** A session or an API token was ended by handle or token, or a session by `reset`. */
   revoked: SessionFacts & { readonly reason: string };
   /** Many sessions were ended at once: of a user, a tenant, or all. */
   "revoked-many": {

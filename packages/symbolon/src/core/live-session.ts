@@ -4,7 +4,7 @@
  * `Session` is its public face, `authentication.ts` what logs in and out. Nothing here is shown to applications.
  */
 import type { MacKey } from "../crypto/derive.ts";
-import { HeadersSentError, NotSupportedError, StoreUnavailableError } from "../errors.ts";
+import { HeadersSentError, NotAllowedError, NotSupportedError, StoreUnavailableError } from "../errors.ts";
 import { csrfTokenMatches, mintCsrfToken } from "./csrf-token.ts";
 import type { Client } from "./device.ts";
 import { beginSession, type Begun } from "./begin-session.ts";
@@ -50,9 +50,9 @@ export interface SessionSource {
   /**
    * `read-only`: the store could not be read, so writes throw. `withheld`: no cookie can be sent, so nothing is begun.
    * `unsent`: nothing but a login is begun: a bearer client has to ask for its token, and a late request of before a
-   * login must not take its cookie's place.
+   * login must not take its cookie's place. `offline`: the store was not asked, so nothing but an end is written.
    */
-  readonly limit?: "read-only" | "withheld" | "unsent";
+  readonly limit?: "read-only" | "withheld" | "unsent" | "offline";
   /** Who asks. */
   readonly client?: Client;
   /** The client does not fit the session's pin, and has to log in again where it matters. */
@@ -110,6 +110,7 @@ export class LiveSession {
   lock: SessionLock | null;
   #limit: SessionSource["limit"] | null;
   readonly #canRotate: boolean;
+  readonly #isApiToken: boolean;
   #tokenIs: TokenStanding;
   #cleared = false;
   #extended = false;
@@ -126,6 +127,7 @@ export class LiveSession {
     this.data = new SessionData(engine, source.token, source.snapshot);
     this.isNew = source.snapshot === null;
     this.#canRotate = source.canRotate ?? false;
+    this.#isApiToken = source.snapshot?.envelope.apiToken !== undefined;
     this.#tokenIs = source.tokenIs ?? (source.token === null ? "told" : "presented");
     this.#limit = source.limit ?? null;
     this.lock = source.lock ?? null;
@@ -156,16 +158,19 @@ export class LiveSession {
   /** The live data, opened on first use. */
   open(): Record<string, unknown> {
     this.isUsed = true;
+    this.refuseOffline("data");
     return this.data.open(this.snapshot);
   }
 
   /** Lets the session end no later than this; only ever shortens. */
   shorten(end: number): void {
+    this.refuseApiToken("setDuration");
     this.#shortenedTo = Math.min(end, this.#shortenedTo ?? end);
   }
 
   /** Puts the session aside, to be ended with the next save, and is an empty one of nobody. */
   reset(): void {
+    this.refuseApiToken("reset");
     if (this.isGone) return;
     const { snapshot, data, isNew, needsStepUp } = this;
     this.#putAside ??= { snapshot, data, isNew, needsStepUp, tokenIs: this.#tokenIs };
@@ -201,6 +206,7 @@ export class LiveSession {
     const isOwn = data.mine !== null || change !== null || this.#isChanged();
     if (!isOwn && !(isUpkeep && this.#isUpkeepDue())) return "unchanged";
     if (this.#limit === "read-only") throw readOnlyError();
+    if (this.snapshot !== null) this.refuseOffline("save");
     if (this.#limit === "unsent" || this.#limit === "withheld") return "unchanged";
     this.data.check(data);
     const flashes = this.#flashes?.isChanged ? this.#flashes.intend() : NO_FLASHES;
@@ -303,6 +309,7 @@ export class LiveSession {
 
   /** A token that cannot reach the client would lock the user out. */
   refuseUnsendable(what: string): void {
+    this.refuseApiToken(what);
     if (this.#limit === "read-only") throw readOnlyError();
     if (this.areHeadersSent) {
       throw new HeadersSentError(`${what}: the response headers have left, so no new token can be sent.`);
@@ -314,6 +321,26 @@ export class LiveSession {
     }
   }
 
+  /** An API token is what its owner made it, until its owner revokes it: whoever has it changes nothing but data. */
+  refuseApiToken(what: string): void {
+    if (!this.#isApiToken) return;
+    throw new NotAllowedError(`${what}: not in the name of an API token; it stays as it was made until it is revoked.`);
+  }
+
+  /** The session's own token is replaced only for whoever has it. */
+  refuseAccess(what: string): void {
+    if (this.snapshot === null || this.data.token !== null) return;
+    throw new NotSupportedError(`${what}: needs the session's own token; the request came with an access token.`);
+  }
+
+  /** An access token that was verified without the store says who somebody is, and nothing else of the session. */
+  refuseOffline(what: string): void {
+    if (this.#limit !== "offline") return;
+    throw new NotSupportedError(
+      `${what}: the session was opened offline; for this, verify its token against the store.`,
+    );
+  }
+
   /** Where clients carry their records, one that changes now would not reach its client. */
   refuseUncarried(): void {
     if (!this.areHeadersSent || this.engine.carrying === null) return;
@@ -323,7 +350,7 @@ export class LiveSession {
   /** Whether something is to be noted although nothing changed: use, the arrival of a token; or a token is to be replaced. */
   #isUpkeepDue(): boolean {
     const { snapshot, engine } = this;
-    if (snapshot === null) return false;
+    if (snapshot === null || this.#limit === "offline") return false;
     // A client that carries its record could not be told any more.
     if (this.areHeadersSent && engine.carrying !== null) return false;
     return engine.isTouchDue(snapshot) || this.#hasArrived(snapshot) || this.#isRotationDue(snapshot);

@@ -4,24 +4,23 @@ import { NotSupportedError, OptionsError } from "../errors.ts";
 import { beginSession } from "./begin-session.ts";
 import { checkCreate, checkExtra, checkRoles, type CreateOptions } from "./beginning.ts";
 import type { Client } from "./device.ts";
-import { Engine, EXPIRY_SLACK_MS, type InspectReason, type Opened } from "./engine.ts";
+import { Engine, EXPIRY_SLACK_MS } from "./engine.ts";
 import type { SessionEvents, SessionListener } from "./events.ts";
+import { endingOf, findSession, revokeSession } from "./find-session.ts";
+import { type Inspection, inspectToken } from "./inspect-token.ts";
 import type { Lease } from "./lease.ts";
 import { isExpired } from "./lifetime.ts";
 import { type LockArguments, lockArguments, type LockOptions, runUnder } from "./lock.ts";
-import { checkId, refuseUnknown, wholeNumber } from "./checks.ts";
+import { checkId, checkPage, oneOf, refuseUnknown } from "./checks.ts";
 import { resolveOptions, type SessionManagerOptions, warnDevelopment } from "./options.ts";
 import { startPruner } from "./pruner.ts";
 import { type Envelope, type Snapshot, Vault } from "./record.ts";
 import { reportRotated } from "./rotate-token.ts";
-import { isArrivalDue, withArrival } from "./rotation.ts";
 import { type SaveResult, Session, type SessionSource } from "./session.ts";
 import { infoOf, type SessionInfo } from "./session-info.ts";
 import {
   canClose,
   canPrune,
-  type Ending,
-  isTombstone,
   type OwnerKey,
   type PageRequest,
   type RecordPage,
@@ -63,10 +62,18 @@ export interface UpdateOptions<Data extends object> extends ClaimsChange {
   readonly data?: (data: Data) => void | Promise<void>;
 }
 
-/** What `inspect` finds. */
-export type Inspection<Data extends object> =
-  | { readonly ok: true; readonly session: Session<Data> }
-  | { readonly ok: false; readonly reason: InspectReason; readonly ended?: Ending };
+/** How a user's sessions are ended together. */
+export interface RevokeAllOptions {
+  /** Handles of sessions that go on. */
+  readonly except?: string | readonly string[];
+  /** Default `revoked`. */
+  readonly reason?: string;
+  /**
+   * Whether the user's API tokens end, too, before the sessions do; they are not in the number that is answered. Default
+   * `end`, for a user who may come back by nothing; `keep` where `except` is given, which is to sign out elsewhere.
+   */
+  readonly apiTokens?: "keep" | "end";
+}
 
 /** Begins, finds, lists, counts and ends sessions. All methods work without HTTP. */
 export interface SessionManager<Data extends object = Record<string, unknown>> {
@@ -104,12 +111,12 @@ export interface SessionManager<Data extends object = Record<string, unknown>> {
   revokeToken(token: string, reason?: string): Promise<string | null>;
   /**
    * Ends all sessions and pending logins of a user, save sessions whose handles are excepted, and answers how many; the
-   * user's one-time tokens, too.
+   * user's one-time tokens, too, and API tokens as `options` say.
    */
-  revokeAll(userId: string, options?: { except?: string | readonly string[]; reason?: string }): Promise<number>;
-  /** Ends all sessions of a tenant; answers how many. */
+  revokeAll(userId: string, options?: RevokeAllOptions): Promise<number>;
+  /** Ends all sessions of a tenant, and its API tokens; answers how many sessions. */
   revokeTenant(tenant: string, reason?: string): Promise<number>;
-  /** Ends all sessions of this manager's namespace, anonymous ones too; answers how many. */
+  /** Ends all sessions of this manager's namespace, anonymous ones too, and all API tokens; answers how many sessions. */
   revokeEverything(reason?: string): Promise<number>;
   list(options: ListOptions): Promise<SessionPage>;
   /** Counts live sessions of logged-in users: of a user, a tenant, or all. */
@@ -194,15 +201,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async inspect(token: string, client: Client = {}): Promise<Inspection<Data>> {
-    const opened = await this.#engine.open(token, client);
-    if (!opened.ok) {
-      const { reason, ended } = opened;
-      return { ok: false, reason, ...(ended !== undefined && { ended }) };
-    }
-    const noted = await this.#noteUse(opened, token);
-    if (noted === null) return { ok: false, reason: "ended" };
-    const { needsStepUp = false } = opened;
-    return { ok: true, session: new Session<Data>(this.#engine, { ...noted, client, needsStepUp }) };
+    return inspectToken(this.#engine, token, client);
   }
 
   async refresh(token: string, client: Client = {}): Promise<CreatedSession<Data> | null> {
@@ -218,13 +217,13 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async get(userId: string, id: string): Promise<SessionInfo | null> {
-    const snapshot = await this.#find(userId, id);
+    const snapshot = await findSession(this.#engine, "s1", userId, id);
     return snapshot === null || snapshot.envelope.shut !== undefined ? null : infoOf(snapshot.envelope, null);
   }
 
   async update(userId: string, id: string, change: UpdateOptions<Data>): Promise<SaveResult> {
     refuseUnknown(change, ["roles", "extra", "data"], "update.");
-    const snapshot = await this.#find(userId, id);
+    const snapshot = await findSession(this.#engine, "s1", userId, id);
     if (snapshot === null) return "gone";
     return this.#update(snapshot, change);
   }
@@ -246,26 +245,23 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async revoke(userId: string, id: string, reason = "revoked"): Promise<string | null> {
-    const snapshot = await this.#find(userId, id);
-    return snapshot === null ? null : this.#end(snapshot, reason);
+    const snapshot = await findSession(this.#engine, "s1", userId, id);
+    return snapshot === null ? null : revokeSession(this.#engine, snapshot, reason);
   }
 
   async revokeToken(token: string, reason = "revoked"): Promise<string | null> {
     const opened = await this.#engine.open(token, null);
-    return opened.ok ? this.#end(opened.snapshot, reason) : null;
+    return opened.ok ? revokeSession(this.#engine, opened.snapshot, reason) : null;
   }
 
-  async revokeAll(
-    userId: string,
-    options: { except?: string | readonly string[]; reason?: string } = {},
-  ): Promise<number> {
-    refuseUnknown(options, ["except", "reason"], "revokeAll.");
+  async revokeAll(userId: string, options: RevokeAllOptions = {}): Promise<number> {
+    refuseUnknown(options, ["except", "reason", "apiTokens"], "revokeAll.");
     const { vault } = this.#engine;
-    const except = [options.except ?? []]
-      .flat()
-      .flatMap((id) => lookupOfHandle("s1", vault.ring, vault.space, id) ?? []);
-    const { reason } = this.#ending(options.reason);
-    return this.#engine.endAllOf(checkId(userId, "userId"), except, reason);
+    const { except, apiTokens = except === undefined ? "end" : "keep" } = options;
+    const kept = [except ?? []].flat().flatMap((id) => lookupOfHandle("s1", vault.ring, vault.space, id) ?? []);
+    const { reason } = endingOf(this.#engine, options.reason);
+    const fate = oneOf(apiTokens, ["keep", "end"], "revokeAll.apiTokens");
+    return this.#engine.endAllOf(checkId(userId, "userId"), kept, reason, fate);
   }
 
   async revokeTenant(tenant: string, reason?: string): Promise<number> {
@@ -279,11 +275,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
 
   async list(options: ListOptions): Promise<SessionPage> {
     refuseUnknown(options, ["userId", "tenant", "cursor", "limit", "current"], "list.");
-    const page = {
-      cursor: checkCursor(options.cursor ?? null),
-      limit: wholeNumber(options.limit ?? 50, 1, 1000, "list.limit"),
-    };
-    const records = await this.#listRecords(options, page);
+    const records = await this.#listRecords(options, checkPage(options));
     const now = this.#engine.now();
     const sessions: SessionInfo[] = [];
     for (const record of records.records) {
@@ -354,53 +346,6 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return new FreshSession<Data>(this.#engine, source) as CreatedSession<Data>;
   }
 
-  /** Notes that a session is in use, or that its token has arrived, when that is due. Null when it ended meanwhile. */
-  async #noteUse({ snapshot, successor }: OpenedSnapshot, token: string): Promise<SessionSource | null> {
-    const engine = this.#engine;
-    const isOwed = successor !== undefined;
-    const unnoted: SessionSource = isOwed ? { snapshot, token: successor, tokenIs: "owed" } : { snapshot, token };
-    const hasArrived = ({ envelope }: Snapshot): boolean => !isOwed && isArrivalDue(envelope);
-    if (!engine.isTouchDue(snapshot) && !hasArrived(snapshot)) return unnoted;
-    try {
-      const outcome = await engine.write(snapshot, (current) => {
-        const arrives = hasArrived(current) && engine.tokenIn(current, token) === token;
-        if (!engine.isTouchDue(current) && !arrives) return null;
-        const now = engine.now();
-        const touched = { ...current.envelope, lastSeenAt: Math.max(now, current.envelope.lastSeenAt) };
-        return { envelope: arrives ? withArrival(touched, now) : touched };
-      });
-      const present = outcome.status === "gone" ? null : engine.tokenIn(outcome.snapshot, token);
-      if (present === null) return null;
-      engine.remember(token, outcome.snapshot);
-      return { snapshot: outcome.snapshot, token: present, ...(present !== token && { tokenIs: "owed" }) };
-    } catch {
-      // The session was read and is valid; a touch that fails only lets it end sooner. The event has been raised.
-      return unnoted;
-    }
-  }
-
-  async #find(userId: string, id: string): Promise<Snapshot | null> {
-    this.#engine.refuseCarrying("A handle");
-    const { vault } = this.#engine;
-    const { space, route, owner } = this.#ownerKey(userId);
-    const lookup = lookupOfHandle("s1", vault.ring, space, id);
-    if (lookup === null) return null;
-    const found = await this.#engine.read({ space, route, lookup });
-    // Another user's session is not even opened, so that asking for it takes no longer than for an unknown one.
-    if (found === null || isTombstone(found) || found.owner !== owner) return null;
-    const snapshot = vault.open({ space, lookup }, found);
-    if (snapshot === null || snapshot.envelope.userId !== userId) return null;
-    return isExpired(snapshot.envelope, this.#engine.now()) ? null : snapshot;
-  }
-
-  async #end(snapshot: Snapshot, reason: string): Promise<string | null> {
-    const { id, userId } = snapshot.envelope;
-    const { reason: checked } = this.#ending(reason);
-    if (!(await this.#engine.end(snapshot.record, checked))) return null;
-    this.#engine.events.emit("revoked", { id, userId, reason: checked });
-    return userId;
-  }
-
   /** Opens a record of a list, as one of a session: the store may have listed something else. */
   #open(record: StoredRecord): Snapshot | null {
     const { vault } = this.#engine;
@@ -463,23 +408,16 @@ class Manager<Data extends object> implements SessionManager<Data> {
 
   /** Ends a tenant's sessions, or with null all of the namespace. */
   async #endTenant(tenant: string | null, reason: string | undefined): Promise<number> {
-    const ending = this.#ending(reason);
+    const ending = endingOf(this.#engine, reason);
     const { calls, vault } = this.#engine;
     let count = 0;
     // First what could still become a session.
-    for (const space of [vault.spaces.o1, vault.spaces.p1, vault.spaces.s1]) {
-      const ended = await calls.ask("deleteByTenant", this.#tenantKey(tenant, space), ending);
-      if (space !== vault.spaces.o1) count += ended;
+    for (const kind of ["o1", "k1", "p1", "s1"] as const) {
+      const ended = await calls.ask("deleteByTenant", this.#tenantKey(tenant, vault.spaces[kind]), ending);
+      if (kind === "p1" || kind === "s1") count += ended;
     }
     this.#engine.events.emit("revoked-many", { userId: null, tenant, reason: ending.reason, count });
     return count;
-  }
-
-  #ending(reason = "revoked"): Ending {
-    if (typeof reason !== "string" || !/^[\w .:/-]{1,100}$/.test(reason)) {
-      throw new OptionsError("reason: use 1 to 100 letters, digits, spaces or '.:/_-'.");
-    }
-    return { reason, at: this.#engine.now() };
   }
 
   #ownerKey(userId: string): OwnerKey {
@@ -491,9 +429,6 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return { space, tenant: this.#engine.vault.tenantOf(checkId(tenant, "tenant"), space) };
   }
 }
-
-/** What a token has opened. */
-type OpenedSnapshot = Opened & { readonly ok: true };
 
 /** What a session is made from whose token is to be handed out. */
 type IssuedSource = SessionSource & { readonly token: string };
@@ -510,9 +445,4 @@ class FreshSession<Data extends object> extends Session<Data> {
   get token(): string {
     return this.#issued;
   }
-}
-
-function checkCursor(cursor: string | null): string | null {
-  if (cursor === null || (typeof cursor === "string" && cursor.length <= 1024)) return cursor;
-  throw new OptionsError("list.cursor: not a cursor.");
 }

@@ -75,6 +75,8 @@ export interface Envelope extends Times {
   readonly awaiting?: string;
   /** Who acts as the user. */
   readonly actor?: string;
+  /** The name of the API token that opens it. */
+  readonly apiToken?: string;
   /** SHA-256 of the credential stamp, base64url. */
   readonly stamp?: string;
   /**
@@ -187,6 +189,11 @@ export class Vault {
   lockOfName(name: string): LockKey {
     const digest = hmac(this.#index.owner, Buffer.from(`lock/${this.space}${name}`, "utf8"));
     return { space: this.space, route: digest.readUIntBE(0, 3), lock: digest.toString("base64url") };
+  }
+
+  /** Hides the route of a session in what is shown: routes of one user's sessions are the same (R-003). */
+  routeMaskOf(handle: string): number {
+    return hmac(this.#index.owner, Buffer.from(`mask/${this.space}${handle}`, "utf8")).readUIntBE(0, 3);
   }
 
   /** A random route, for sessions without an owner. */

@@ -7,11 +7,10 @@ import type { Lease } from "./lease.ts";
 import { deadlineOf, type Duration, parseDuration } from "./lifetime.ts";
 import { LiveSession, type SaveResult, type SessionSource, type TokenNews } from "./live-session.ts";
 import { type LockArguments, lockArguments, type LockOptions } from "./lock.ts";
-import type { Device, SessionState } from "./record.ts";
+import type { Device, SessionState, Snapshot } from "./record.ts";
 import { rotateToken } from "./rotate-token.ts";
 import type { DataChange } from "./session-data.ts";
 import { lockRequest, lockSession, runLocked } from "./session-lock.ts";
-import type { StoredRecord } from "./store.ts";
 
 export type { SaveResult, SessionSource, TokenNews } from "./live-session.ts";
 
@@ -27,8 +26,8 @@ export interface RequestSide {
   takeNews(session: Session<object>): TokenNews;
   /** The token the session is carried by, null before there is one. */
   tokenOf(session: Session<object>): string | null;
-  /** The record of the session, for clients that carry it; null when there is none to carry. */
-  recordOf(session: Session<object>): StoredRecord | null;
+  /** The session as it is stored, as far as this request knows; null while it is not. */
+  snapshotOf(session: Session<object>): Snapshot | null;
   /** Whether anything was read from the session or written to it, so that the response depends on it. */
   isUsed(session: Session<object>): boolean;
   /** Tells the session that the headers have left: from here on no token reaches the client. */
@@ -62,7 +61,7 @@ export class Session<Data extends object = Record<string, unknown>> {
       discard: (session) => session.#live.discard(),
       takeNews: (session) => session.#live.takeNews(),
       tokenOf: (session) => session.#live.data.token,
-      recordOf: (session) => session.#live.snapshot?.record ?? null,
+      snapshotOf: (session) => session.#live.snapshot,
       isUsed: (session) => session.#live.isUsed,
       noteHeadersSent: (session) => {
         session.#live.areHeadersSent = true;
@@ -105,6 +104,15 @@ export class Session<Data extends object = Record<string, unknown>> {
   /** Who acts as the user, where that is not the user; null otherwise (R-179). */
   get actor(): string | null {
     return this.#live.envelope?.actor ?? null;
+  }
+
+  /**
+   * The API token that opened it, by its name; null in every session of a user. What only the user may do is to be
+   * refused where this is set; login, logout, and whatever else would change the token, throw `NotAllowedError`.
+   */
+  get apiToken(): { readonly name: string } | null {
+    const name = this.#live.envelope?.apiToken;
+    return name === undefined ? null : { name };
   }
 
   /** Public handle: safe to show, to log and to revoke by. Null until the session is stored. */

@@ -123,9 +123,9 @@ export function verifierOf(text: string): string {
   return digestText(secretOf(text));
 }
 
-/** Whether a value has the length of a token: the check that costs nothing, before any other. */
-export function hasTokenLength(kind: TokenKind, value: unknown): value is string {
-  return typeof value === "string" && value.length === kind.length + 1 + TEXT_LENGTH;
+/** Whether a value has prefix and length of a token: the check that costs nothing, before any other. */
+export function looksLikeToken(kind: TokenKind, value: unknown): value is string {
+  return typeof value === "string" && value.length === kind.length + 1 + TEXT_LENGTH && value.startsWith(`${kind}_`);
 }
 
 /** Where a session's record is, from its public handle; null for anything that is not one of our handles. */
@@ -164,7 +164,7 @@ function assemble(kind: TokenKind, key: Key, space: string, route: number, id: B
 
 /** Fills the scratch buffer; false for anything but the one spelling of 60 bytes. */
 function decode(kind: TokenKind, text: unknown): text is string {
-  if (!hasTokenLength(kind, text) || !text.startsWith(`${kind}_`)) return false;
+  if (!looksLikeToken(kind, text)) return false;
   const body = text.slice(-TEXT_LENGTH);
   // Node's decoder skips what it does not know and takes two alphabets: only the spelling we write is ours.
   return scratch.write(body, "base64url") === LENGTH && scratch.toString("base64url", 0, LENGTH) === body;
