@@ -5,7 +5,7 @@
  * its user, at `validate` or, with the manager's option `bearer`, at every request with `Authorization: Bearer`. At rest
  * there is a digest of the secret (R-005).
  */
-import { askAdmission, insert, sealFirst, takenError } from "../core/begin-session.ts";
+import { sealFirst, storeFirst } from "../core/begin-session.ts";
 import { checkExtra, checkRoles } from "../core/beginning.ts";
 import { checkId, checkPage, refuseUnknown, wholeNumber } from "../core/checks.ts";
 import type { Client } from "../core/device.ts";
@@ -196,17 +196,17 @@ class KeptApiTokens<Data extends object> implements ApiTokens<Data> {
   }
 
   async revokeAll(userId: string, reason?: string): Promise<number> {
+    const { calls, events } = this.#engine;
     const ending = endingOf(this.#engine, reason);
-    return this.#engine.calls.ask("deleteByOwner", this.#ownerKey(userId), [], ending);
+    const count = await calls.ask("deleteByOwner", this.#ownerKey(userId), [], ending);
+    events.emit("revoked-many", { userId, tenant: null, reason: ending.reason, count });
+    return count;
   }
 
   async #store(snapshot: Snapshot): Promise<void> {
-    if (this.#rules === null) return void (await insert(this.#engine, snapshot));
-    const { status } = await askAdmission(this.#engine, snapshot.record, this.#rules);
-    if (status === "refused") {
-      throw new SessionLimitError("perUser", "The user has as many API tokens as perUser allows.");
-    }
-    if (status !== "created") throw takenError();
+    const { status } = await storeFirst(this.#engine, snapshot.record, this.#rules);
+    if (status === "created") return;
+    throw new SessionLimitError("perUser", "The user has as many API tokens as perUser allows.");
   }
 
   /** Null too for one that `checkStamp` has found to be nobody's any more. */

@@ -4,7 +4,7 @@
  * They are a kind of their own: no session token passes as one, nor the other way round (R-010). At rest there is a
  * digest of the secret; the token is shown once, when it is issued.
  */
-import { insert, sealFirst } from "../core/begin-session.ts";
+import { sealFirst, storeFirst } from "../core/begin-session.ts";
 import { checkExtra } from "../core/beginning.ts";
 import { checkId, checkName, refuseUnknown } from "../core/checks.ts";
 import type { Engine } from "../core/engine.ts";
@@ -71,7 +71,7 @@ export function oneTimeTokens(sessions: SessionManager<never> | SessionManager<o
         ...(userId !== undefined && { userId: checkId(userId, "userId") }),
       };
       const token = engine.mint(userId ?? null, "o1");
-      await insert(engine, sealFirst(engine, "o1", beginning, token));
+      await storeFirst(engine, sealFirst(engine, "o1", beginning, token).record, null);
       return token.text;
     },
 

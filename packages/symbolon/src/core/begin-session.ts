@@ -39,6 +39,8 @@ export interface Begun {
   readonly token: string;
 }
 
+type OwnedRecord = StoredRecord & { readonly owner: string };
+
 const MAX_REUSE_ROUNDS = 10;
 
 /**
@@ -53,11 +55,12 @@ export async function beginSession(engine: Engine, beginning: Beginning): Promis
   const token = beginning.token ?? engine.mint(userId, kind);
   const first = sealFirst(engine, kind, beginning, token);
   const isLogin = first.envelope.state === "authenticated" && beginning.actor === undefined;
-  const isCounted = isLogin && engine.options.limits !== null;
-  const begun = isCounted ? await admit(engine, first, replacing) : await insert(engine, first);
+  const limits = isLogin ? engine.options.limits : null;
+  const rules = limits && { ...limits, replacing: replacing?.record.lookup ?? null };
+  const begun = await admit(engine, first, rules);
   if (begun !== first) return { snapshot: begun, token: respell(engine, begun) };
   // Where sessions are counted, one of the same user has ended in that very step.
-  const hasEnded = isCounted && replacing?.record.owner === first.record.owner;
+  const hasEnded = rules !== null && replacing?.record.owner === first.record.owner;
   if (replacing !== null && !hasEnded) await endReplaced(engine, replacing, first);
   engine.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
   if (first.envelope.state === "authenticated") reportLogin(engine, first.envelope, replacing);
@@ -115,52 +118,44 @@ export function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning,
   return vault.sealFirst(key, owner, sealed?.envelope ?? empty, sealed?.data ?? null);
 }
 
-/** Stores a first record that no limit counts. */
-export async function insert(engine: Engine, snapshot: Snapshot): Promise<Snapshot> {
-  const { record } = snapshot;
+/**
+ * Stores a first record: if there is room by `rules`, or with null in any case. An answer that was lost is settled by
+ * reading.
+ */
+export async function storeFirst(
+  engine: Engine,
+  record: StoredRecord,
+  rules: AdmissionRules | null,
+): Promise<Exclude<Admission, { readonly status: "exists" }>> {
+  const { calls } = engine;
+  let answer: Admission | "created" | "exists";
   try {
-    const answer = await engine.calls.ask("create", record);
-    if (answer === "created") return snapshot;
+    answer = await (rules === null ? calls.ask("create", record) : calls.ask("admit", record as OwnedRecord, rules));
   } catch (error) {
-    if (await engine.wasApplied(record, error)) return snapshot;
-    throw error;
+    if (!(await engine.wasApplied(record, error))) throw error;
+    answer = "created";
   }
-  throw takenError();
-}
-
-/** Stores a first record while there is room. An answer that was lost is settled by reading. */
-export async function askAdmission(engine: Engine, record: StoredRecord, rules: AdmissionRules): Promise<Admission> {
-  try {
-    return await engine.calls.ask("admit", record as StoredRecord & { owner: string }, rules);
-  } catch (error) {
-    if (await engine.wasApplied(record, error)) return { status: "created", evicted: [] };
-    throw error;
-  }
+  if (answer === "created") return { status: answer, evicted: [] };
+  if (answer !== "exists" && answer.status !== "exists") return answer;
+  throw new RecordCorruptError("A fresh random id is taken.");
 }
 
 /** Stores a session while there is room; answers it, or the one that is handed out again instead. */
-async function admit(engine: Engine, snapshot: Snapshot, replacing: Snapshot | null): Promise<Snapshot> {
+async function admit(engine: Engine, snapshot: Snapshot, rules: AdmissionRules | null): Promise<Snapshot> {
   const { record, envelope } = snapshot;
-  const rules = { ...(engine.options.limits as AdmissionRules), replacing: replacing?.record.lookup ?? null };
   for (let round = 0; round < MAX_REUSE_ROUNDS; round++) {
-    const answer = await askAdmission(engine, record, rules);
+    const answer = await storeFirst(engine, record, rules);
     if (answer.status === "created") {
       for (const evicted of answer.evicted) reportEvicted(engine, evicted, envelope.id);
       return snapshot;
     }
     if (answer.status === "refused") throw limitError(engine, envelope.userId ?? "", answer.limit);
-    if (answer.status === "exists") throw takenError();
     const found = openListed(engine, answer.record);
     if (found !== null && found.envelope.secret !== undefined && !isExpired(found.envelope, engine.now())) return found;
     // It counts, but it cannot be handed out: its key is gone, or it was begun under other limits.
     await engine.end(answer.record, "evicted");
   }
   throw new ConflictError("Others keep beginning sessions of this user; try again.");
-}
-
-/** What a store says of a lookup that was just made from 128 random bits. */
-export function takenError(): RecordCorruptError {
-  return new RecordCorruptError("A fresh random id is taken.");
 }
 
 /** Opens what the store chose, as the record of a session. */

@@ -347,9 +347,8 @@ export class Engine {
   }
 
   /**
-   * Ends whatever a user has, but for the sessions with these lookups: first what could still become a session, or
-   * reset a password, then API tokens, unless they are kept, then sessions. Answers how many sessions and pending logins
-   * were ended.
+   * Ends whatever a user has, but for the sessions with these lookups, and API tokens if they are to be kept. Answers how
+   * many sessions and pending logins were ended.
    */
   async endAllOf(
     userId: string,
@@ -359,11 +358,26 @@ export class Engine {
   ): Promise<number> {
     const { vault, calls } = this;
     const ending = { reason, at: this.now() };
-    await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.o1), [], ending);
-    const pending = await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.p1), [], ending);
-    if (apiTokens === "end") await calls.ask("deleteByOwner", vault.ownerOf(userId, vault.spaces.k1), [], ending);
-    const count = pending + (await calls.ask("deleteByOwner", vault.ownerOf(userId), except, ending));
+    const count = await this.endKinds((space, kind) =>
+      // The lookups are those of sessions: no other record has one of them.
+      kind === "k1" && apiTokens === "keep"
+        ? 0
+        : calls.ask("deleteByOwner", vault.ownerOf(userId, space), except, ending),
+    );
     this.events.emit("revoked-many", { userId, tenant: null, reason, count });
+    return count;
+  }
+
+  /**
+   * Ends many records of each kind: first what could still become a session, or reset a password, then API tokens, then
+   * sessions. Answers how many sessions and pending logins were ended.
+   */
+  async endKinds(end: (space: string, kind: TokenKind) => Awaitable<number>): Promise<number> {
+    let count = 0;
+    for (const kind of ["o1", "p1", "k1", "s1"] as const) {
+      const ended = await end(this.vault.spaces[kind], kind);
+      if (kind === "p1" || kind === "s1") count += ended;
+    }
     return count;
   }
 

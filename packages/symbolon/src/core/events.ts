@@ -32,6 +32,8 @@ export interface SessionEvents {
    */
   rotated: SessionFacts & {
     readonly reason: "scheduled" | "requested" | "refresh" | "roles-changed" | "stamp-changed";
+    /** Which token of the session it is: 2 for the first that replaces one. */
+    readonly generation: number;
   };
   /**
    * A token was presented whose client must have had a later one: there are two who hold a token of the session, and it
@@ -49,7 +51,7 @@ export interface SessionEvents {
   "api-token-created": SessionFacts & { readonly name: string };
   /** A session or an API token was ended by handle or token, or a session by `reset`. */
   revoked: SessionFacts & { readonly reason: string };
-  /** Many sessions were ended at once: of a user, a tenant, or all. */
+  /** Many sessions were ended at once: of a user, a tenant, or all; or all API tokens of a user. */
   "revoked-many": {
     readonly userId: string | null;
     readonly tenant: string | null;

@@ -324,7 +324,7 @@ export class LiveSession {
   /** An API token is what its owner made it, until its owner revokes it: whoever has it changes nothing but data. */
   refuseApiToken(what: string): void {
     if (!this.#isApiToken) return;
-    throw new NotAllowedError(`${what}: not in the name of an API token; it stays as it was made until it is revoked.`);
+    throw new NotAllowedError(`${what}: an API token stays as it was made until it is revoked.`);
   }
 
   /** The session's own token is replaced only for whoever has it. */

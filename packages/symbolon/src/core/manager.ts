@@ -15,8 +15,8 @@ import { checkId, checkPage, oneOf, refuseUnknown } from "./checks.ts";
 import { resolveOptions, type SessionManagerOptions, warnDevelopment } from "./options.ts";
 import { startPruner } from "./pruner.ts";
 import { type Envelope, type Snapshot, Vault } from "./record.ts";
-import { reportRotated } from "./rotate-token.ts";
-import { type SaveResult, Session, type SessionSource } from "./session.ts";
+import { type IssuedSource, refreshToken } from "./refresh-token.ts";
+import { type SaveResult, Session } from "./session.ts";
 import { infoOf, type SessionInfo } from "./session-info.ts";
 import {
   canClose,
@@ -205,15 +205,8 @@ class Manager<Data extends object> implements SessionManager<Data> {
   }
 
   async refresh(token: string, client: Client = {}): Promise<CreatedSession<Data> | null> {
-    const engine = this.#engine;
-    const opened = await engine.open(token, client);
-    if (!opened.ok) return null;
-    const { snapshot, successor, needsStepUp = false } = opened;
-    if (successor !== undefined) return this.#withToken({ snapshot, token: successor, client, needsStepUp });
-    const outcome = await engine.rotate(snapshot, token, { manner: "refresh", client });
-    if (outcome.token === null) return null;
-    if (outcome.isOurs) reportRotated(engine, outcome.snapshot, "refresh");
-    return this.#withToken({ snapshot: outcome.snapshot, token: outcome.token, client, needsStepUp });
+    const refreshed = await refreshToken(this.#engine, token, client);
+    return refreshed === null ? null : this.#withToken(refreshed);
   }
 
   async get(userId: string, id: string): Promise<SessionInfo | null> {
@@ -409,13 +402,10 @@ class Manager<Data extends object> implements SessionManager<Data> {
   /** Ends a tenant's sessions, or with null all of the namespace. */
   async #endTenant(tenant: string | null, reason: string | undefined): Promise<number> {
     const ending = endingOf(this.#engine, reason);
-    const { calls, vault } = this.#engine;
-    let count = 0;
-    // First what could still become a session.
-    for (const kind of ["o1", "k1", "p1", "s1"] as const) {
-      const ended = await calls.ask("deleteByTenant", this.#tenantKey(tenant, vault.spaces[kind]), ending);
-      if (kind === "p1" || kind === "s1") count += ended;
-    }
+    const { calls } = this.#engine;
+    const count = await this.#engine.endKinds((space) =>
+      calls.ask("deleteByTenant", this.#tenantKey(tenant, space), ending),
+    );
     this.#engine.events.emit("revoked-many", { userId: null, tenant, reason: ending.reason, count });
     return count;
   }
@@ -429,9 +419,6 @@ class Manager<Data extends object> implements SessionManager<Data> {
     return { space, tenant: this.#engine.vault.tenantOf(checkId(tenant, "tenant"), space) };
   }
 }
-
-/** What a session is made from whose token is to be handed out. */
-type IssuedSource = SessionSource & { readonly token: string };
 
 /** A session with its token behind a getter of the class, where no log, inspection or serialisation finds it. */
 class FreshSession<Data extends object> extends Session<Data> {

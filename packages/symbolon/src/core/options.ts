@@ -188,7 +188,7 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     cookie: options.cookie ?? {},
     bearer: checkBearer(options.bearer ?? false, options.store),
     origins: resolveOrigins(options.origins),
-    csrf: checkCsrf(options.csrf ?? true),
+    csrf: flagOr(options.csrf ?? true, ["report", "token"], "csrf"),
     trustProxy: checkTrustProxy(options.trustProxy ?? false),
     development: checkDevelopment(checkFlag(options.development, "development")),
     namespace: checkName(options.namespace ?? "default", "namespace"),
@@ -234,8 +234,7 @@ function checkBearer(value: unknown, store: Store): ResolvedOptions["bearer"] {
   if (value !== false && isCarrying(store)) {
     throw new OptionsError("bearer: a token alone opens no session that clients carry in sealed cookies; use a store.");
   }
-  if (typeof value === "boolean" || value === "api-tokens" || value === "any") return value;
-  throw new OptionsError("bearer: write true, false, 'api-tokens' or 'any'.");
+  return flagOr(value, ["api-tokens", "any"], "bearer");
 }
 
 function checkTrustProxy(value: unknown): boolean | readonly string[] {
@@ -244,9 +243,11 @@ function checkTrustProxy(value: unknown): boolean | readonly string[] {
   throw new OptionsError("trustProxy: write true, false, or a list such as ['10.0.0.0/8'].");
 }
 
-function checkCsrf(value: unknown): boolean | "report" | "token" {
-  if (typeof value === "boolean" || value === "report" || value === "token") return value;
-  throw new OptionsError("csrf: write true, false, 'report' or 'token'.");
+/** Checks an option that is true, false or one of two words. */
+function flagOr<const T extends string>(value: unknown, words: readonly [T, T], name: string): boolean | T {
+  const [one, other] = words;
+  if (typeof value === "boolean" || value === one || value === other) return value as boolean | T;
+  throw new OptionsError(`${name}: write true, false, '${one}' or '${other}'.`);
 }
 
 function checkDevelopment(development: boolean): boolean {

@@ -10,6 +10,7 @@ import {
   type StoredRecord,
   type Warning,
 } from "symbolon";
+import { apiTokens } from "symbolon/auth/api-tokens";
 import { oneTimeTokens } from "symbolon/auth/one-time-tokens";
 import { memoryStore } from "symbolon/stores/memory";
 import { type ManualClock, manualClock } from "symbolon/testing";
@@ -238,7 +239,7 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         const next = (await stage.sessions.refresh(token))?.token ?? "";
         stage.secrets.push(next);
         expect((await stage.sessions.refresh(token))?.token).toBe(next);
-        return [about("rotated", id, { reason: "refresh" })];
+        return [about("rotated", id, { reason: "refresh", generation: 2 })];
       },
     },
     {
@@ -248,7 +249,7 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         stage.clock.advance(15 * MINUTE);
         stage.secrets.push(...(await Promise.all([token, token, token].map((held) => visit(stage, held)))));
         await visit(stage, token);
-        return [about("rotated", id, { reason: "scheduled" })];
+        return [about("rotated", id, { reason: "scheduled", generation: 2 })];
       },
     },
     {
@@ -260,7 +261,7 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         expect(await one.rotate()).toBe("saved");
         expect(await other.rotate()).toBe("unchanged");
         stage.secrets.push(taken(one));
-        return [about("rotated", id, { reason: "requested" }), about("merged", id)];
+        return [about("rotated", id, { reason: "requested", generation: 2 }), about("merged", id)];
       },
     },
     {
@@ -270,7 +271,10 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         const { id, token } = await quietly(() => begin(stage));
         const next = await visit(stage, token);
         stage.secrets.push(next, await visit(stage, next));
-        return [about("rotated", id, { reason: "scheduled" }), about("rotated", id, { reason: "scheduled" })];
+        return [
+          about("rotated", id, { reason: "scheduled", generation: 2 }),
+          about("rotated", id, { reason: "scheduled", generation: 3 }),
+        ];
       },
     },
     {
@@ -281,7 +285,7 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         await session.setRoles(["admin"]);
         stage.secrets.push(taken(session));
         await session.setRoles(["admin"]);
-        return [about("rotated", id, { reason: "roles-changed" }), about("roles-changed", id, { roles: ["admin"] })];
+        return [about("rotated", id, { reason: "roles-changed", generation: 2 }), about("roles-changed", id, { roles: ["admin"] })];
       },
     },
     {
@@ -293,7 +297,7 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         await session.keepLogin(NEW_STAMP);
         stage.secrets.push(taken(session));
         const ended = revokedMany("stamp-changed", 2, { userId: USER });
-        return [about("rotated", id, { reason: "stamp-changed" }), ended];
+        return [about("rotated", id, { reason: "stamp-changed", generation: 2 }), ended];
       },
     },
   ],
@@ -356,7 +360,39 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
       },
     },
   ],
+  "api-token-created": [
+    {
+      name: "an API token that was made, and nothing at its use, or where there is no room",
+      run: async ({ sessions, secrets }) => {
+        const tokens = apiTokens(sessions, { perUser: 1 });
+        const { token, info } = await tokens.create(USER, { name: "build server", extra: { value: EXTRA } });
+        secrets.push(token);
+        await tokens.validate(token);
+        await expect(tokens.create(USER, { name: "one more" })).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT" });
+        return [about("api-token-created", info.id, { name: "build server" })];
+      },
+    },
+  ],
   revoked: [
+    {
+      name: "the end of API tokens, by handle and by token, once each",
+      run: async ({ sessions, secrets }, quietly) => {
+        const tokens = apiTokens(sessions);
+        const [one, two] = await quietly(async () => [
+          await tokens.create(USER, { name: "one" }),
+          await tokens.create(USER, { name: "two" }),
+        ]);
+        secrets.push(one?.token ?? "", two?.token ?? "");
+        for (let round = 0; round < 2; round++) {
+          await tokens.revoke(USER, one?.info.id ?? "", "stolen");
+          await tokens.revokeToken(two?.token ?? "");
+        }
+        return [
+          about("revoked", one?.info.id ?? "", { reason: "stolen" }),
+          about("revoked", two?.info.id ?? "", { reason: "revoked" }),
+        ];
+      },
+    },
     {
       name: "an end by handle and by token, once each, with the reason",
       run: async (stage, quietly) => {
@@ -394,6 +430,15 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
     },
   ],
   "revoked-many": [
+    {
+      name: "the end of a user's API tokens",
+      run: async ({ sessions, secrets }, quietly) => {
+        const tokens = apiTokens(sessions);
+        secrets.push((await quietly(() => tokens.create(USER, { name: "one" }))).token);
+        await tokens.revokeAll(USER, "left");
+        return [revokedMany("left", 1, { userId: USER })];
+      },
+    },
     {
       name: "the end of all sessions: of a user, of a tenant, of all",
       run: async (stage, quietly) => {

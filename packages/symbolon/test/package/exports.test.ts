@@ -125,6 +125,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     "sessionOf",
     "withSession",
   ],
+  "./auth/api-tokens": ["apiTokens"],
   "./auth/audit-log": ["auditLog", "ndjsonSink"],
   "./auth/guards": ["freshGuard", "loginGuard", "pendingGuard", "roleGuard", "stampGuard"],
   "./auth/one-time-tokens": ["oneTimeTokens"],

@@ -73,7 +73,7 @@ describe("a wrong option", () => {
     ["no time for the store", { storeTimeout: 0 }, /^storeTimeout: write a duration/],
     ["no time between prunes", { pruneEvery: 0 }, /^pruneEvery: write a duration/],
     ["true for a time", { pruneEvery: true }, /^pruneEvery: write a duration/],
-    ["a flag as text", { bearer: "yes" }, /^bearer: write true or false/],
+    ["a flag as text", { bearer: "yes" }, /^bearer: write true, false, 'api-tokens' or 'any'/],
     ["a flag as a number", { development: 1 }, /^development: write true or false/],
     ["a proxy as text", { trustProxy: "10.0.0.1" }, /^trustProxy: write true, false, or a list/],
     ["a proxy list of numbers", { trustProxy: [10] }, /^trustProxy: write true, false, or a list/],
