@@ -10,7 +10,8 @@ export type RotationReason = SessionEvents["rotated"]["reason"];
 
 /** Tells that a session has a new token. */
 export function reportRotated(engine: Engine, { envelope }: Snapshot, reason: RotationReason): void {
-  engine.events.emit("rotated", { id: envelope.id, userId: envelope.userId, reason });
+  const { id, userId, generation } = envelope;
+  engine.events.emit("rotated", { id, userId, reason, generation });
 }
 
 /** See `Session.rotate`. */
@@ -19,6 +20,7 @@ export async function rotateToken(live: LiveSession): Promise<SaveResult> {
   if (live.isGone) return "gone";
   // A session that is not stored has no token.
   if (live.snapshot === null) return "unchanged";
+  live.refuseAccess("rotate");
   const { engine, isTokenPresented } = live;
   const result = await replaceToken(live, "requested", "grace", (envelope) => {
     const now = engine.now();

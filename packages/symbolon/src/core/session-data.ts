@@ -1,6 +1,6 @@
 /** SessionData: a session's data as one request sees it - opened, compared, replayed on newer data, sealed. */
 import { digestBytes } from "../crypto/derive.ts";
-import { ConflictError, RecordCorruptError } from "../errors.ts";
+import { ConflictError, NotSupportedError, RecordCorruptError } from "../errors.ts";
 import { applyChanges, type Change, findChanges } from "./changes.ts";
 import type { Engine } from "./engine.ts";
 import { type Envelope, replacedError, type Snapshot, type SnapshotChange } from "./record.ts";
@@ -40,6 +40,8 @@ export class SessionData {
   #key: Buffer | null = null;
   /** What the token opened: the data key stays the same when others replace the token meanwhile. */
   readonly #opener: { readonly snapshot: Snapshot; readonly token: string } | null;
+  /** Which token the session had when an access token opened it. */
+  readonly #generation: number | undefined;
   /** Whether the function of an `update` is being called right now. */
   isChanging = false;
 
@@ -47,6 +49,7 @@ export class SessionData {
     this.#engine = engine;
     this.token = token;
     this.#opener = snapshot === null || token === null ? null : { snapshot, token };
+    this.#generation = snapshot?.envelope.generation;
   }
 
   /** The live object, opened on first use. */
@@ -126,9 +129,10 @@ export class SessionData {
     return { envelope: sealed.envelope, data: sealed.data };
   }
 
-  /** Whether the token is still the session's, and no other has replaced it. */
+  /** Whether the token is still the session's, and no other has replaced it; or the one an access token was issued with. */
   isOpenedBy(snapshot: Snapshot): boolean {
-    return this.token !== null && verifierMatches(digestBytes(secretOf(this.token)), snapshot.verifier);
+    if (this.token === null) return snapshot.envelope.generation === this.#generation;
+    return verifierMatches(digestBytes(secretOf(this.token)), snapshot.verifier);
   }
 
   /** Takes over what is stored now; what others wrote is brought into the live object, in place. */
@@ -153,6 +157,7 @@ export class SessionData {
 
   /** The stored data as text, null when there is none. */
   #openStored(snapshot: Snapshot): string | null {
+    this.#refuseAccess(snapshot);
     if (snapshot.record.data === null) return null;
     const { vault } = this.#engine;
     const text = this.#key === null ? null : vault.openDataWith(this.#key, snapshot);
@@ -166,6 +171,12 @@ export class SessionData {
     if (opened === null) throw new RecordCorruptError("The data does not open.");
     this.#key = opened.key;
     return opened.text;
+  }
+
+  /** Split data is for whoever has the session's own token: an access token is no half of anything. */
+  #refuseAccess({ envelope }: Snapshot): void {
+    if (this.token !== null || (envelope.wrap?.seal ?? this.#engine.options.seal) === "server") return;
+    throw new NotSupportedError("data: an access token does not open split data; set seal: 'server'.");
   }
 
   /** The secret of the session's token, by which data opens that others stored first, or under another key. */

@@ -54,6 +54,7 @@ export async function lockSession(
   if (lock?.isHeldByRequest === true) return borrowed(lock.lease);
   // A session that is not stored yet is nobody else's.
   if (snapshot === null) return new HeldLease(null, 0, 1, () => undefined);
+  live.refuseOffline("lock");
   const { record } = snapshot;
   const lease = await engine.locks.acquire(engine.vault.lockOfSession(record), options);
   try {

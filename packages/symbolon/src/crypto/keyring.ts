@@ -98,7 +98,7 @@ function decodeKey(text: string): Buffer | null {
  * Signs that no random key shows: few different bytes or steps between them, all printable once decoded, or a text of
  * one kind of character. 32 random bytes fail one of these less than once in a billion keys.
  */
-function looksChosen(text: string, bytes: Buffer): boolean {
+export function looksChosen(text: string, bytes: Buffer): boolean {
   const steps = bytes.map((byte, index) => byte - (bytes[index - 1] ?? 0));
   if (new Set(bytes).size < 20 || new Set(steps).size < 16) return true;
   if (bytes.every((byte) => byte >= 0x20 && byte < 0x7f)) return true;

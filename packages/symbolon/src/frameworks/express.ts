@@ -1,5 +1,4 @@
 /** Binding for Express 4 and 5. */
-import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
 import { CsrfError, isSymbolonError } from "../errors.ts";
 import {
@@ -10,13 +9,14 @@ import {
   mountSettings,
   openSession,
   type OpenOptions,
+  type SessionOpener,
 } from "../http/index.ts";
 import type { GuardedRequest } from "./shared/express-guards.ts";
 import { connectionReader, headersOf } from "./shared/node-request.ts";
 import { endLockOnClose, guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
-export { refusalOf, sessionOf } from "../http/index.ts";
+export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
 export {
   type GuardedRequest,
   type GuardMiddleware,
@@ -55,7 +55,7 @@ export interface WithSession<Data extends object = Record<string, unknown>> {
  * });
  */
 export function expressSession<Data extends object>(
-  sessions: SessionManager<Data>,
+  sessions: SessionOpener<Data>,
   options: OpenOptions = {},
 ): (request: ExpressRequest, response: NodeResponse, next: (error?: unknown) => void) => void {
   const { trustProxy } = mountSettings(sessions, options);

@@ -1,5 +1,4 @@
 /** Binding for handlers of the Web's shape: `Request` in, `Response` out (Bun, Deno, service workers, Node adapters). */
-import type { SessionManager } from "../core/manager.ts";
 import { CsrfError, isSymbolonError } from "../errors.ts";
 import {
   attachSession,
@@ -12,12 +11,13 @@ import {
   openSession,
   type OpenedSession,
   type OpenOptions,
+  type SessionOpener,
   varyWith,
 } from "../http/index.ts";
 import type { FetchHandler } from "./shared/fetch-guards.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
-export { refusalOf, sessionOf } from "../http/index.ts";
+export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
 export {
   type FetchHandler,
   type GuardOptions,
@@ -50,7 +50,7 @@ export interface FetchSessionOptions extends OpenOptions {
  * }) };
  */
 export function withSession<Data extends object, Rest extends unknown[]>(
-  sessions: SessionManager<Data>,
+  sessions: SessionOpener<Data>,
   handler: FetchHandler<Data, Rest>,
   options: FetchSessionOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {

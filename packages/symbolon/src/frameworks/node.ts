@@ -1,9 +1,16 @@
 /** Binding for `node:http` and `node:http2` servers. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { SessionManager } from "../core/manager.ts";
 import type { Session } from "../core/session.ts";
 import { CsrfError, isSymbolonError } from "../errors.ts";
-import { attachSession, findOpened, lockFound, mountSettings, openSession, type OpenOptions } from "../http/index.ts";
+import {
+  attachSession,
+  findOpened,
+  lockFound,
+  mountSettings,
+  openSession,
+  type OpenOptions,
+  type SessionOpener,
+} from "../http/index.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
 import type { NodeHandler } from "./shared/node-guards.ts";
 import {
@@ -15,7 +22,7 @@ import {
 } from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
-export { refusalOf, sessionOf } from "../http/index.ts";
+export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
 export {
   type GuardOptions,
   type HandlerGuard,
@@ -50,7 +57,7 @@ export function withSession<
   Request extends NodeRequest = IncomingMessage,
   Response extends NodeResponse = ServerResponse,
 >(
-  sessions: SessionManager<Data>,
+  sessions: SessionOpener<Data>,
   handler: NodeHandler<Data, Request, Response>,
   options: NodeSessionOptions<Request> = {},
 ): (request: Request, response: Response) => Promise<void> {
@@ -106,7 +113,7 @@ export function withSession<
  * });
  */
 export async function sessionOfUpgrade<Data extends object>(
-  sessions: SessionManager<Data>,
+  sessions: SessionOpener<Data>,
   request: NodeRequest,
 ): Promise<Session<Data> | null> {
   const connectionOf = connectionReader(mountSettings(sessions).trustProxy);

@@ -4,10 +4,10 @@
  * In order: find the token · open the session (one store read, none without a token) · the application · commit (one
  * store write if anything changed) · the cookies the response has to carry.
  */
+import { type AccessInspection, type AccessRefusal, engineBehind, type SessionOpener } from "../core/access.ts";
 import type { Client } from "../core/device.ts";
-import type { Engine, InspectReason, Opened } from "../core/engine.ts";
+import type { Engine, Opened } from "../core/engine.ts";
 import type { CsrfRefusal } from "../core/events.ts";
-import { engineOf, type SessionManager } from "../core/manager.ts";
 import type { LockOptions } from "../core/lock.ts";
 import { reportRotated } from "../core/rotate-token.ts";
 import { requestSide, Session, type SessionSource } from "../core/session.ts";
@@ -15,7 +15,15 @@ import { SessionLock } from "../core/session-lock.ts";
 import type { Ending } from "../core/store.ts";
 import { bearerKindOf, sessionKindOf, type TokenKind } from "../core/token.ts";
 import { HeadersSentError, isSymbolonError, StoreUnavailableError } from "../errors.ts";
-import { hasCarrier, type HeaderSource, readBearer, type SessionCarrier, tokenCarrier } from "./carrier.ts";
+import { type AccessCarrier, accessCarrierOf, NO_COOKIE, readAccessCookie } from "./access-carrier.ts";
+import {
+  type CarriedReading,
+  hasCarrier,
+  type HeaderSource,
+  readBearer,
+  type SessionCarrier,
+  tokenCarrier,
+} from "./carrier.ts";
 import { CSRF_VARY, isCsrfRelevant, judgeCsrf } from "./csrf.ts";
 
 /** How the request came. A binding knows; `openSession` alone takes the caller's word. */
@@ -30,7 +38,7 @@ export interface Connection {
 
 /** Why a token that came with the request opened no session. For logs and for telling an evicted user; not an oracle. */
 export interface Refusal {
-  readonly reason: InspectReason;
+  readonly reason: AccessRefusal;
   /** Set when `reason` is `ended`. */
   readonly ended?: Ending;
 }
@@ -49,6 +57,11 @@ export interface OpenedSession<Data extends object> {
    * before the application runs, and answer 403.
    */
   csrfRefusal(request: CsrfQuestion): CsrfRefusal | null;
+  /**
+   * The `WWW-Authenticate` value for an answer that refuses the request (RFC 6750 section 3); null where the session comes
+   * in cookies only. Says nothing of why a token was refused.
+   */
+  challenge(refusal: { readonly status: number; readonly code: string }): string | null;
   /** Whether `commit` has something to write; when not, `cookies()` is all that is left to do. */
   needsCommit(): boolean;
   /** Drops changes of data that were not written: for a request that failed (DESIGN 8.3). */
@@ -114,21 +127,26 @@ export function carrierOf(engine: Engine): SessionCarrier {
  * @throws {StoreUnavailableError} when the store cannot be read and `onStoreFailure` is `deny`.
  */
 export async function openSession<Data extends object>(
-  sessions: SessionManager<Data>,
+  sessions: SessionOpener<Data>,
   headers: HeaderSource,
   connection: Connection = { secure: true, loopback: false },
   options: OpenOptions = {},
 ): Promise<OpenedSession<Data>> {
-  const engine = engineOf(sessions);
-  const carrier = carrierOf(engine);
-  const bearer = engine.options.bearer ? readBearer(headers) : null;
+  const engine = engineBehind(sessions);
+  const access = accessCarrierOf(sessions);
+  const isBearerAccess = access?.cookie === null;
+  const carrier = isBearerAccess ? NO_COOKIE : carrierOf(engine);
+  const bearer = isBearerAccess || engine.options.bearer ? readBearer(headers) : null;
   const lock = lockOptionsOf(options);
   const client = new RequestClient(headers, connection);
-  const setting: Setting = { engine, carrier, headers, client, lock, canSend: options.cookies ?? true };
+  const setting: Setting = { engine, carrier, access, headers, client, lock, canSend: options.cookies ?? true };
+  if (isBearerAccess) return openByAccess(setting, access, bearer, "bearer");
   if (bearer !== null) return openToken(setting, bearer, "bearer");
   const withheld = whyWithheld(engine, connection);
   if (withheld !== null) return begin(setting, { limit: "withheld" }, { withheld });
   const reading = carrier.read(headers);
+  const found = access === null ? null : await openByAccessCookie<Data>(setting, access, reading);
+  if (found !== null) return found;
   if (reading.kind === "value") return openToken(setting, reading.token, "cookie", reading.carried);
   if (reading.kind === "none") return begin(setting, {}, {});
   engine.events.emit("ambiguous-cookie", { name: carrier.name });
@@ -153,6 +171,8 @@ const LATE_MS = 60_000;
 interface Setting {
   readonly engine: Engine;
   readonly carrier: SessionCarrier;
+  /** Null where sessions are opened by their own tokens only. */
+  readonly access: AccessCarrier | null;
   readonly headers: HeaderSource;
   readonly client: Client;
   /** How the session's lock is taken before it is read; undefined where it is not. */
@@ -180,6 +200,56 @@ class RequestClient implements Client {
   }
 }
 
+/**
+ * Opens a session by the access token in a cookie: where there is no other, or that comes first; then only if it is of the
+ * session whose cookie came with it, since a late response may have left one of a session before. Else null.
+ */
+async function openByAccessCookie<Data extends object>(
+  setting: Setting,
+  access: AccessCarrier,
+  own: CarriedReading,
+): Promise<OpenedSession<Data> | null> {
+  const { engine, headers, lock } = setting;
+  const text = readAccessCookie(access, headers);
+  if (text === null) return null;
+  if (own.kind === "none") return openByAccess<Data>(setting, access, text, "cookie");
+  // Under a lock the session is read anew, which takes its own token.
+  if (own.kind !== "value" || !access.access.isFirst || lock !== undefined) return null;
+  const found = await openByAccess<Data>(setting, access, text, "cookie");
+  const place = engine.placeOf(own.token, sessionKindOf(own.token));
+  return place !== null && place.lookup === requestSide.snapshotOf(found.session)?.record.lookup ? found : null;
+}
+
+/** Opens a session by an access token; nobody's, where there is none. A client without cookies is given none. */
+async function openByAccess<Data extends object>(
+  setting: Setting,
+  { access }: AccessCarrier,
+  text: string | null,
+  carriedBy: "cookie" | "bearer",
+): Promise<OpenedSession<Data>> {
+  if (text === null) return begin(setting, { limit: "unsent" }, { carriedBy });
+  let found: AccessInspection<object>;
+  try {
+    found = await access.open(text, setting.client);
+  } catch (error) {
+    return beginReadOnly(setting, error, carriedBy);
+  }
+  if (!found.ok) return beginRefused(setting, found, { carriedBy });
+  const opened = new RequestSession(setting, found.session as Session<Data>, { carriedBy });
+  if (setting.lock !== undefined) await opened.lock(setting.lock);
+  return opened;
+}
+
+/** The store cannot be read: a request goes on without a session only where that was asked for. */
+function beginReadOnly<Data extends object>(
+  setting: Setting,
+  error: unknown,
+  carriedBy: "cookie" | "bearer",
+): OpenedSession<Data> {
+  if (setting.engine.options.onStoreFailure === "deny" || !isStoreFailure(error)) throw error;
+  return begin(setting, { limit: "read-only" }, { carriedBy });
+}
+
 async function openToken<Data extends object>(
   setting: Setting,
   token: string,
@@ -200,8 +270,7 @@ async function openToken<Data extends object>(
     if (opened.ok && isUsedUp) opened = await useUp(setting, opened, token);
   } catch (error) {
     await lock?.free();
-    if (engine.options.onStoreFailure === "deny" || !isStoreFailure(error)) throw error;
-    return begin(setting, { limit: "read-only" }, { carriedBy });
+    return beginReadOnly(setting, error, carriedBy);
   }
   const arrival: Arrival = { carriedBy, ...(carried !== undefined && { carried }) };
   if (!opened.ok) {
@@ -216,7 +285,7 @@ async function openToken<Data extends object>(
 /** The session of a request whose token opened none. */
 function beginRefused<Data extends object>(
   setting: Setting,
-  { reason, ended, replacedAt = -Infinity }: Opened & { readonly ok: false },
+  { reason, ended, replacedAt = -Infinity }: Refusal & { readonly replacedAt?: number },
   arrival: Arrival,
 ): OpenedSession<Data> {
   // A bearer client is told its token by the application: a session begun here could never be reached. And a request
@@ -279,6 +348,7 @@ interface Arrival {
 class RequestSession<Data extends object> implements OpenedSession<Data> {
   readonly #engine: Engine;
   readonly #carrier: SessionCarrier;
+  readonly #access: AccessCarrier | null;
   readonly #headers: HeaderSource;
   readonly session: Session<Data>;
   readonly #arrival: Arrival;
@@ -288,10 +358,13 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   /** Whether the request was judged by what the browser says of it. */
   #isJudged = false;
   #isRefused = false;
+  /** The cookie of an access token that the client does not have yet; undefined until that was looked at. */
+  #accessCookie: string | null | undefined;
 
-  constructor({ engine, carrier, headers }: Setting, session: Session<Data>, arrival: Arrival) {
+  constructor({ engine, carrier, access, headers }: Setting, session: Session<Data>, arrival: Arrival) {
     this.#engine = engine;
     this.#carrier = carrier;
+    this.#access = access;
     this.#headers = headers;
     this.session = session;
     this.#arrival = arrival;
@@ -307,7 +380,8 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   get varyOn(): string {
-    const vary = this.#engine.options.bearer ? "Authorization, Cookie" : "Cookie";
+    const looked = this.#takesBearer() ? "Authorization, Cookie" : "Cookie";
+    const vary = this.#carrier === NO_COOKIE ? "Authorization" : looked;
     return this.#isJudged ? `${vary}, ${CSRF_VARY}` : vary;
   }
 
@@ -318,7 +392,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     const reason = judgeCsrf(
       { method, headers: this.#headers, formToken: typeof formToken === "string" ? formToken : undefined },
       {
-        hasCookie: this.#carrier.read(this.#headers).kind !== "none",
+        hasCookie: this.#hasCookie(),
         tokenMatches: (token) => requestSide.csrfMatches(this.session, token),
       },
       origins,
@@ -342,7 +416,8 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   needsCommit(): boolean {
-    return this.#isRefused ? this.session.isModified : requestSide.needsCommit(this.session);
+    if (this.#isRefused) return this.session.isModified;
+    return requestSide.needsCommit(this.session) || this.#mayOweAccess();
   }
 
   discard(): void {
@@ -351,6 +426,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
 
   async commit(): Promise<string[]> {
     await this.#write();
+    if (this.#mayOweAccess()) await this.#issueAccess();
     return this.cookies();
   }
 
@@ -385,19 +461,52 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     const maxAge = isPersistent ? this.#secondsLeft() : undefined;
     const token = requestSide.tokenOf(this.session);
     if (news.cleared && news.issued === null) {
-      return this.#arrival.carriedBy === "cookie" ? this.#carrier.clear(this.#headers) : [];
+      return this.#arrival.carriedBy === "cookie" ? this.#clearing() : [];
     }
     if (token === null) return [];
     const carried = this.#packed();
     const isNews = news.issued !== null || (news.extended && isPersistent) || carried !== this.#arrival.carried;
-    return isNews ? this.#carrier.set({ token, carried }, this.#headers, maxAge) : [];
+    const own = isNews ? this.#carrier.set({ token, carried }, this.#headers, maxAge) : [];
+    return [...own, this.#accessCookie ?? []].flat();
+  }
+
+  challenge({ status, code }: { readonly status: number; readonly code: string }): string | null {
+    if (!this.#takesBearer() || (status !== 401 && code !== "role-required")) return null;
+    const { carriedBy, refusal } = this.#arrival;
+    const isDead = code === "stamp-changed" || (carriedBy === "bearer" && refusal !== undefined);
+    const error = CHALLENGES[code] ?? (isDead ? "invalid_token" : null);
+    return error === null ? "Bearer" : `Bearer error="${error}"`;
+  }
+
+  #takesBearer(): boolean {
+    return this.#engine.options.bearer !== false || this.#carrier === NO_COOKIE;
+  }
+
+  #hasCookie(): boolean {
+    return this.#carrier.read(this.#headers).kind !== "none" || readAccessCookie(this.#access, this.#headers) !== null;
+  }
+
+  #clearing(): string[] {
+    return [...this.#carrier.clear(this.#headers), this.#access?.cookie?.clear() ?? []].flat();
+  }
+
+  /** Whether the client may lack an access token for its session, where it is to have one in a cookie. */
+  #mayOweAccess(): boolean {
+    if (!this.#access?.cookie || this.#accessCookie !== undefined || !this.#sendsCookies()) return false;
+    return requestSide.snapshotOf(this.session)?.envelope.state === "authenticated";
+  }
+
+  async #issueAccess(): Promise<void> {
+    const presented = readAccessCookie(this.#access, this.#headers);
+    const text = (await this.#access?.access.issueFor(this.session, presented)) ?? null;
+    this.#accessCookie = text === null ? null : (this.#access?.cookie?.set(text) ?? null);
   }
 
   /** The record as the client is to carry it; undefined where it carries none. */
   #packed(): string | undefined {
     const { carrying } = this.#engine;
-    const record = carrying === null ? null : requestSide.recordOf(this.session);
-    return record === null ? this.#arrival.carried : carrying?.pack(record);
+    const snapshot = carrying === null ? null : requestSide.snapshotOf(this.session);
+    return snapshot === null ? this.#arrival.carried : carrying?.pack(snapshot.record);
   }
 
   async #write(): Promise<void> {
@@ -435,6 +544,12 @@ function whyWithheld(engine: Engine, connection: Connection): WithheldReason | n
   if (engine.options.development) return connection.loopback ? null : "not-loopback";
   return connection.secure ? null : "insecure-connection";
 }
+
+/** Codes of refusals that say more than that a token is needed: RFC 6750 section 3.1, RFC 9470 section 3. */
+const CHALLENGES: Readonly<Record<string, string>> = {
+  "role-required": "insufficient_scope",
+  "fresh-login-required": "insufficient_user_authentication",
+};
 
 const warned = new WeakSet<Engine>();
 

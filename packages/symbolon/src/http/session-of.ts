@@ -1,5 +1,5 @@
 /** sessionOf: the request's session, in every framework, without changing anybody's types. */
-import type { SessionManager } from "../core/manager.ts";
+import type { SessionOpener } from "../core/access.ts";
 import type { Session } from "../core/session.ts";
 import { SessionMissingError } from "../errors.ts";
 import type { OpenedSession, Refusal } from "./request-session.ts";
@@ -11,7 +11,7 @@ const mounted = new WeakMap<object, Mounted>();
 /** Ties an opened session to the framework's request object; bindings call it. */
 export function attachSession<Data extends object>(
   request: object,
-  sessions: SessionManager<Data>,
+  sessions: SessionOpener<Data>,
   opened: OpenedSession<Data>,
 ): void {
   mounted.set(request, new Map(mounted.get(request)).set(sessions, opened));
@@ -24,20 +24,33 @@ export function attachSession<Data extends object>(
  */
 export function sessionOf<Data extends object = Record<string, unknown>>(
   request: object,
-  sessions?: SessionManager<Data>,
+  sessions?: SessionOpener<Data>,
 ): Session<Data> {
   return openedOf(request, sessions).session as Session<Data>;
 }
 
 /** Why the token that came with the request opened no session; null when it did, or none came. */
-export function refusalOf<Data extends object>(request: object, sessions?: SessionManager<Data>): Refusal | null {
+export function refusalOf<Data extends object>(request: object, sessions?: SessionOpener<Data>): Refusal | null {
   return openedOf(request, sessions).refusal;
+}
+
+/**
+ * The `WWW-Authenticate` value for an answer of 401 or 403 to a request, which guards send by themselves (RFC 6750 section
+ * 3); null where the session comes in cookies only, or no binding has opened it.
+ */
+export function challengeOf<Data extends object>(
+  request: object,
+  session: Session<Data>,
+  refusal: { readonly status: number; readonly code: string },
+): string | null {
+  const opened = [...(mounted.get(request)?.values() ?? [])].find((one) => one.session === session);
+  return opened?.challenge(refusal) ?? null;
 }
 
 /** The opened session of a request, if this manager's binding handled it before. */
 export function findOpened<Data extends object>(
   request: object,
-  sessions: SessionManager<Data>,
+  sessions: SessionOpener<Data>,
 ): OpenedSession<Data> | null {
   return (mounted.get(request)?.get(sessions) as OpenedSession<Data> | undefined) ?? null;
 }

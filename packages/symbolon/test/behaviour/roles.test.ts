@@ -48,7 +48,7 @@ describe("setRoles", () => {
     expect(await after.checkStamp("v1")).toBe(true);
     const facts = { at: clock.now(), id: made.id, userId: USER };
     expect(heard).toEqual([
-      { type: "rotated", ...facts, reason: "roles-changed" },
+      { type: "rotated", ...facts, reason: "roles-changed", generation: 2 },
       { type: "roles-changed", ...facts, roles: ["user", "admin"] },
     ]);
   });

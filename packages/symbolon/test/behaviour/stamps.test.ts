@@ -466,7 +466,7 @@ describe("keepLogin", () => {
     expect(after.data).toEqual({ deep: { list: [1] } });
     expect(session.data).toEqual({ deep: { list: [1] } });
     expect(eventsOf(one, "rotated")).toEqual([
-      { type: "rotated", at: one.clock.now(), id: made.id, userId: USER, reason: "stamp-changed" },
+      { type: "rotated", at: one.clock.now(), id: made.id, userId: USER, reason: "stamp-changed", generation: 2 },
     ]);
   });
 

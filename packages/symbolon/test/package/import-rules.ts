@@ -64,7 +64,12 @@ const RULES: Readonly<Record<string, Rule>> = {
     packages: ["bowser"],
   },
   "auth/": { why: LAYERS, values: ["errors.ts", "crypto/", "core/", "auth/"], builtins: "all" },
-  "jwt/": { why: LAYERS, values: ["errors.ts", "crypto/", "core/", "jwt/"], builtins: "all" },
+  "jwt/": {
+    why: `${LAYERS}; JOSE is left to a library, imported here alone`,
+    values: ["errors.ts", "crypto/", "core/", "jwt/"],
+    builtins: "all",
+    packages: ["jose"],
+  },
   "http/": {
     why: `${LAYERS}; http knows the Web's types only, so no built-in module`,
     values: ["errors.ts", "crypto/", "core/", "http/"],

@@ -10,8 +10,7 @@ import {
   stampGuard,
 } from "../../auth/guards.ts";
 import type { Duration } from "../../core/lifetime.ts";
-import type { SessionManager } from "../../core/manager.ts";
-import { sessionOf } from "../../http/index.ts";
+import { challengeOf, type SessionOpener, sessionOf } from "../../http/index.ts";
 import { answerRefusal } from "./node-guards.ts";
 import type { NodeRequest } from "./node-request.ts";
 import type { NodeResponse } from "./node-response.ts";
@@ -24,7 +23,7 @@ export interface GuardedRequest extends NodeRequest {
 /** Settings of a guard. */
 export interface GuardOptions<Request, Response> {
   /** Whose session to look at; needed where several managers are mounted. */
-  readonly sessions?: SessionManager<never> | SessionManager<object>;
+  readonly sessions?: SessionOpener<never> | SessionOpener<object>;
   /** Answers instead of the guard, as with a redirect to the login page. What it throws goes to the error handler. */
   readonly onRefused?: (request: Request, response: Response, refusal: GuardRefusal) => unknown;
 }
@@ -85,11 +84,13 @@ function guardedBy<Request extends GuardedRequest, Response extends NodeResponse
   guard: Guard,
   options: GuardOptions<Request, Response> = {},
 ): GuardMiddleware<Request, Response> {
-  const { sessions, onRefused = (_request, response, refusal) => answerRefusal(response, refusal) } = options;
+  const { sessions, onRefused } = options;
   const judge = async (request: Request, response: Response): Promise<boolean> => {
-    const refusal = await guard(sessionOf(request, sessions as SessionManager | undefined));
+    const session = sessionOf(request, sessions);
+    const refusal = await guard(session);
     if (refusal === null) return true;
-    await onRefused(request, response, refusal);
+    if (onRefused === undefined) answerRefusal(response, refusal, challengeOf(request, session, refusal));
+    else await onRefused(request, response, refusal);
     return false;
   };
   return (request, response, next) => {

@@ -11,6 +11,7 @@ import {
 } from "../../auth/guards.ts";
 import type { Duration } from "../../core/lifetime.ts";
 import type { Session } from "../../core/session.ts";
+import { challengeOf } from "../../http/index.ts";
 
 /** A handler that is given the session. */
 export type FetchHandler<Data extends object, Rest extends unknown[]> = (
@@ -61,16 +62,21 @@ export function requirePending(awaiting: string, options?: GuardOptions): Handle
   return guardedBy(pendingGuard(awaiting), options);
 }
 
-function guardedBy(guard: Guard, { onRefused = answerRefusal }: GuardOptions = {}): HandlerGuard {
+function guardedBy(guard: Guard, { onRefused }: GuardOptions = {}): HandlerGuard {
   return (handler) =>
     async (request, session, ...rest) => {
       const refusal = request.method === "OPTIONS" ? null : await guard(session);
-      return refusal === null ? handler(request, session, ...rest) : onRefused(request, refusal);
+      if (refusal === null) return handler(request, session, ...rest);
+      if (onRefused !== undefined) return onRefused(request, refusal);
+      return answerRefusal(refusal, challengeOf(request, session, refusal));
     };
 }
 
 /** Answers what a program understands (RFC 9457); an application that has pages passes `onRefused`. */
-function answerRefusal(_request: Request, { status, code, title }: GuardRefusal): Response {
-  const headers = { "Content-Type": "application/problem+json" };
+function answerRefusal({ status, code, title }: GuardRefusal, challenge: string | null): Response {
+  const headers = {
+    "Content-Type": "application/problem+json",
+    ...(challenge !== null && { "WWW-Authenticate": challenge }),
+  };
   return new Response(JSON.stringify({ status, title, code }), { status, headers });
 }

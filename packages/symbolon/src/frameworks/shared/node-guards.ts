@@ -12,6 +12,7 @@ import {
 } from "../../auth/guards.ts";
 import type { Duration } from "../../core/lifetime.ts";
 import type { Session } from "../../core/session.ts";
+import { challengeOf } from "../../http/index.ts";
 import type { NodeRequest } from "./node-request.ts";
 import type { NodeResponse } from "./node-response.ts";
 
@@ -83,16 +84,23 @@ function guardedBy<Request extends NodeRequest, Response extends NodeResponse>(
   guard: Guard,
   options: GuardOptions<Request, Response> = {},
 ): HandlerGuard<Request, Response> {
-  const { onRefused = (_request, response, refusal) => answerRefusal(response, refusal) } = options;
+  const { onRefused } = options;
   return (handler) => async (request, response, session) => {
     const refusal = request.method === "OPTIONS" ? null : await guard(session);
-    return refusal === null ? handler(request, response, session) : onRefused(request, response, refusal);
+    if (refusal === null) return handler(request, response, session);
+    if (onRefused !== undefined) return onRefused(request, response, refusal);
+    return answerRefusal(response, refusal, challengeOf(request, session, refusal));
   };
 }
 
 /** Answers what a program understands (RFC 9457); an application that has pages passes `onRefused`. */
-export function answerRefusal(response: NodeResponse, { status, code, title }: GuardRefusal): void {
+export function answerRefusal(
+  response: NodeResponse,
+  { status, code, title }: GuardRefusal,
+  challenge: string | null,
+): void {
   response.statusCode = status;
+  if (challenge !== null) response.setHeader("WWW-Authenticate", challenge);
   response.setHeader("Content-Type", "application/problem+json");
   (response.end as (text: string) => unknown)(JSON.stringify({ status, title, code }));
 }
