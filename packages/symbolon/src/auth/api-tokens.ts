@@ -60,7 +60,7 @@ export interface ApiTokenInfo {
 
 /** An API token just made. */
 export interface CreatedApiToken {
-  /** To be shown once: it cannot be read again. */
+  /** To be shown once: it cannot be read again. Ask for it by name: no log and no JSON of the whole holds it. */
   readonly token: string;
   readonly info: ApiTokenInfo;
 }
@@ -150,7 +150,7 @@ class KeptApiTokens<Data extends object> implements ApiTokens<Data> {
     const snapshot = sealFirst(engine, "k1", beginning, token);
     await this.#store(snapshot);
     engine.events.emit("api-token-created", { id: token.handle, userId, name });
-    return { token: token.text, info: infoOf(snapshot.envelope) };
+    return new FreshApiToken(token.text, infoOf(snapshot.envelope));
   }
 
   async validate(token: string, client?: Client): Promise<Session<Data> | null> {
@@ -218,6 +218,21 @@ class KeptApiTokens<Data extends object> implements ApiTokens<Data> {
   #ownerKey(userId: string): OwnerKey {
     const { vault } = this.#engine;
     return vault.ownerOf(checkId(userId, "userId"), vault.spaces.k1);
+  }
+}
+
+/** The token is behind a getter of the class, where no log, inspection or serialisation finds it. */
+class FreshApiToken implements CreatedApiToken {
+  readonly #token: string;
+  readonly info: ApiTokenInfo;
+
+  constructor(token: string, info: ApiTokenInfo) {
+    this.#token = token;
+    this.info = info;
+  }
+
+  get token(): string {
+    return this.#token;
   }
 }
 

@@ -186,7 +186,7 @@ export function resolveOptions<Data extends object>(options: SessionManagerOptio
     storeTimeout: parseDuration(options.storeTimeout ?? "3s", "storeTimeout"),
     pruneEvery: options.pruneEvery === false ? null : parseDuration(options.pruneEvery ?? "5m", "pruneEvery"),
     cookie: options.cookie ?? {},
-    bearer: checkBearer(options.bearer ?? false, options.store),
+    bearer: checkBearer(options.store, options.bearer),
     origins: resolveOrigins(options.origins),
     csrf: flagOr(options.csrf ?? true, ["report", "token"], "csrf"),
     trustProxy: checkTrustProxy(options.trustProxy ?? false),
@@ -230,7 +230,7 @@ function resolveBounds(bounds: Partial<Bounds>): Bounds {
   });
 }
 
-function checkBearer(value: unknown, store: Store): ResolvedOptions["bearer"] {
+function checkBearer(store: Store, value: unknown = false): ResolvedOptions["bearer"] {
   if (value !== false && isCarrying(store)) {
     throw new OptionsError("bearer: a token alone opens no session that clients carry in sealed cookies; use a store.");
   }

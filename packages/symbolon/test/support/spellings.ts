@@ -20,8 +20,8 @@ const SECRET = [21, 53] as const;
 
 /** The ways in which a secret may be spelled. */
 export function spellings(secret: string): string[] {
-  const isToken = /^[spo]1_/.test(secret);
-  const bytes = Buffer.from(secret.replace(/^[spox]1_/, ""), "base64url");
+  const isToken = /^[spok]1_/.test(secret);
+  const bytes = Buffer.from(secret.replace(/^[spokx]1_/, ""), "base64url");
   const hidden = isToken ? bytes.subarray(...SECRET) : bytes;
   return [secret.slice(0, 20), secret.slice(-20), hidden.toString("hex", 0, 10), hidden.toString("base64", 0, 12)];
 }
