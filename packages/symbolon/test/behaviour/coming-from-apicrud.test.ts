@@ -7,6 +7,7 @@ import {
   type LoginOptions,
   type SessionManager,
 } from "symbolon";
+import { apiTokens } from "symbolon/auth/api-tokens";
 import { oneTimeTokens } from "symbolon/auth/one-time-tokens";
 import { requireLogin, requirePending, withSession } from "symbolon/frameworks/fetch";
 import { type MemoryStore, memoryStore } from "symbolon/stores/memory";
@@ -196,5 +197,22 @@ describe("coming from apicrud", () => {
     clock.advance(5000);
     await expect(another.release()).rejects.toBeInstanceOf(LeaseLostError);
     await sessions.lock("migrate", { wait: 0 }, () => undefined);
+  });
+
+  it("finds and ends an API key by its public id, which opens nothing", async () => {
+    const apiKeys = apiTokens(sessions, { perUser: 2 });
+    const { token, info } = await apiKeys.create("ann", { name: "deploy", roles: ["user"] });
+    expect(await apiKeys.get("ann", info.id)).toMatchObject({ name: "deploy", roles: ["user"] });
+    expect([await apiKeys.get("bob", info.id), await apiKeys.validate(info.id)]).toEqual([null, null]);
+    // Sessions are not found by it, and the same right three characters are not enough.
+    expect([await sessions.get("ann", info.id), await sessions.validate(token)]).toEqual([null, null]);
+    const forged = `k1_${"A".repeat(77)}${token.slice(-3)}`;
+    expect([await apiKeys.validate(forged), await apiKeys.revokeToken(forged)]).toEqual([null, null]);
+    expect((await apiKeys.validate(token))?.roles).toEqual(["user"]);
+    // Too many.
+    await apiKeys.create("ann", { name: "second" });
+    await expect(apiKeys.create("ann", { name: "third" })).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT" });
+    expect(await apiKeys.revoke("ann", info.id)).toBe("ann");
+    expect([await apiKeys.get("ann", info.id), await apiKeys.validate(token)]).toEqual([null, null]);
   });
 });

@@ -1,5 +1,6 @@
 /** What plantdb's plain SessionManager does, without its flaws; docs/coming-from.md names these tests. */
 import { createSessionManager, generateKey, limitPresets, type Limits, type SessionManager } from "symbolon";
+import { type ApiTokens, apiTokens } from "symbolon/auth/api-tokens";
 import { memoryStore } from "symbolon/stores/memory";
 import { type ManualClock, manualClock } from "symbolon/testing";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -207,5 +208,37 @@ describe("coming from plantdb", () => {
     const second = await newest.create({ userId: "ann" });
     expect(await newest.inspect(first.token)).toMatchObject({ reason: "ended", ended: { reason: "evicted" } });
     for (const { token } of [second, bob]) expect(await newest.validate(token)).not.toBeNull();
+  });
+
+  it("gives out API tokens with a scope and an end, lists them, and revokes them for every process at once", async () => {
+    const store = memoryStore();
+    const keys = [generateKey()];
+    const [one, two] = [1, 2].map(() => apiTokens(createSessionManager({ store, keys, clock, pruneEvery: false }))) as [
+      ApiTokens,
+      ApiTokens,
+    ];
+    const datasets = { "arabidopsis*": ["read"] };
+    const { token, info } = await one.create("ann", { name: "robot", lifetime: "1h", extra: { datasets } });
+    expect(await two.validate(token)).toMatchObject({
+      userId: "ann",
+      apiToken: { name: "robot" },
+      extra: { datasets },
+    });
+    expect((await two.list("ann")).tokens).toEqual([{ ...info, lastUsedAt: null }]);
+    // A token without datasets, one that is none, and one of the wrong type.
+    expect((await one.create("ann", { name: "plain" })).info.extra).toEqual({});
+    expect(await one.validate("malformed")).toBeNull();
+    const session = await sessions.create({ userId: "ann" });
+    expect([await one.validate(session.token), await one.revokeToken(session.token)]).toEqual([null, null]);
+    expect(await two.revokeToken(token)).toBe("ann");
+    expect([await one.validate(token), await one.revokeToken(token)]).toEqual([null, null]);
+    const late = await one.create("ann", { name: "late", lifetime: "1h" });
+    clock.advance(HOUR);
+    expect(await two.inspect(late.token)).toMatchObject({ ok: false, reason: "expired" });
+    for (const lifetime of [0, -1, 1.5, "yesterday" as "1h"]) {
+      await expect(one.create("ann", { name: "never", lifetime })).rejects.toMatchObject({
+        code: "ERR_OPTIONS_INVALID",
+      });
+    }
   });
 });

@@ -11,6 +11,7 @@ const EXAMPLES = fileURLToPath(new URL("../../../../examples/", import.meta.url)
 
 /** A line that each example prints when it shows what it is about. */
 const SHOWN: Readonly<Record<string, string>> = {
+  "api-tokens": "Revoked: ada, again: null",
   "audit-log": "The token is in the log: false",
   cached: "1000 requests: 0 calls of the store",
   devices: "Chrome on Windows in 203.0.114.0/24, 2 min ago",
