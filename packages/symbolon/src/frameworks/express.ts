@@ -3,7 +3,6 @@ import type { Session } from "../core/session.ts";
 import { CsrfError, isSymbolonError } from "../errors.ts";
 import {
   attachSession,
-  type Connection,
   findOpened,
   lockFound,
   mountSettings,
@@ -12,6 +11,7 @@ import {
   type SessionOpener,
 } from "../http/index.ts";
 import type { GuardedRequest } from "./shared/express-guards.ts";
+import { formTokenOf, FrameworkConnection } from "./shared/framework-request.ts";
 import { connectionReader, headersOf } from "./shared/node-request.ts";
 import { endLockOnClose, guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
@@ -71,7 +71,7 @@ export function expressSession<Data extends object>(
       }, next);
       return;
     }
-    const connection = new ExpressConnection(request, connectionOf(request), trustProxy !== false);
+    const connection = new FrameworkConnection(request, connectionOf(request), trustProxy !== false);
     openSession(sessions, headersOf(request), connection, options).then((opened) => {
       attachSession(request, sessions, opened);
       whenLocked(opened);
@@ -88,29 +88,4 @@ export function expressSession<Data extends object>(
       else next(new CsrfError("The request may have been sent by another site."));
     }, next);
   };
-}
-
-function formTokenOf(body: unknown): unknown {
-  return typeof body === "object" && body !== null && "_csrf" in body ? body._csrf : undefined;
-}
-
-/** Secure where either setting says so; the address by `trustProxy` where that is set, else by Express' own setting. */
-class ExpressConnection implements Connection {
-  readonly secure: boolean;
-  readonly loopback: boolean;
-  readonly #request: ExpressRequest;
-  readonly #own: Connection;
-  readonly #isOwn: boolean;
-
-  constructor(request: ExpressRequest, own: Connection, isOwn: boolean) {
-    this.secure = own.secure || request.secure;
-    this.loopback = own.loopback;
-    this.#request = request;
-    this.#own = own;
-    this.#isOwn = isOwn;
-  }
-
-  get ip(): string | null {
-    return (this.#isOwn ? this.#own.ip : this.#request.ip) ?? null;
-  }
 }

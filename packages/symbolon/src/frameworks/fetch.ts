@@ -2,19 +2,24 @@
 import { CsrfError, isSymbolonError } from "../errors.ts";
 import {
   attachSession,
-  cacheControlFor,
   type Connection,
   findOpened,
-  forwardedFor,
   lockFound,
   mountSettings,
   openSession,
   type OpenedSession,
   type OpenOptions,
   type SessionOpener,
-  varyWith,
 } from "../http/index.ts";
 import type { FetchHandler } from "./shared/fetch-guards.ts";
+import {
+  answerFailure,
+  connectionFromUrl,
+  endLockOnAbort,
+  sendSaved,
+  warn,
+  withCookies,
+} from "./shared/fetch-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
@@ -68,7 +73,7 @@ export function withSession<Data extends object, Rest extends unknown[]>(
     try {
       opened = await openSession(sessions, request.headers, connectionOf(request), options);
     } catch (error) {
-      return failure(error);
+      return answerFailure(error);
     }
     attachSession(request, sessions, opened);
     endLockOnAbort(request, opened, options);
@@ -82,15 +87,8 @@ export function withSession<Data extends object, Rest extends unknown[]>(
       opened.discard();
       response = await answerThrown(error, request, opened, options);
     }
-    return send(response, opened);
+    return sendSaved(response, opened);
   };
-}
-
-/** Lets the session's lock end once the client goes away: nothing may ever be answered then. */
-function endLockOnAbort({ signal }: Request, opened: OpenedSession<object>, { lock }: OpenOptions): void {
-  if (lock === undefined || lock === false) return;
-  if (signal.aborted) opened.letLockEnd();
-  else signal.addEventListener("abort", () => opened.letLockEnd(), { once: true });
 }
 
 async function answerThrown(
@@ -100,7 +98,7 @@ async function answerThrown(
   options: FetchSessionOptions,
 ): Promise<Response> {
   if (options.onError !== undefined) return answerBy(options.onError, error, request, opened);
-  if (isSymbolonError(error)) return failure(error);
+  if (isSymbolonError(error)) return answerFailure(error);
   // What was committed when called goes out even now (DESIGN 8.3): only then is there something to answer.
   const cookies = opened.cookies();
   if (cookies.length === 0) throw error;
@@ -121,70 +119,4 @@ async function answerBy(
     opened.cookies();
     throw thrown;
   }
-}
-
-async function send(response: Response, opened: OpenedSession<object>): Promise<Response> {
-  if (response.status >= 500) opened.discard();
-  let cookies: string[];
-  try {
-    cookies = await opened.commit();
-  } catch (error) {
-    // Its answer is not sent; a body somebody else reads cannot be cancelled here.
-    await response.body?.cancel().catch(() => undefined);
-    opened.discard();
-    const kept = opened.cookies();
-    return withCookies(failure(error), opened, kept);
-  }
-  return withCookies(response, opened, cookies);
-}
-
-function withCookies(response: Response, opened: OpenedSession<object>, cookies: readonly string[]): Response {
-  // A copy, because the headers of a response that was fetched or redirected cannot be changed.
-  const copy = new Response(response.body === null ? null : savedAtEnd(response.body, opened), response);
-  for (const cookie of cookies) copy.headers.append("Set-Cookie", cookie);
-  if (cookies.length > 0 || opened.isUsed) {
-    copy.headers.set("Cache-Control", cacheControlFor(copy.headers.get("Cache-Control")));
-    copy.headers.set("Vary", varyWith(copy.headers.get("Vary"), opened.varyOn));
-  }
-  return copy;
-}
-
-/** Passes a body through, and commits what changed meanwhile before it ends. Cheaper by far than a TransformStream. */
-function savedAtEnd(body: ReadableStream<Uint8Array>, opened: OpenedSession<object>): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await reader.read();
-        if (!done) return controller.enqueue(value);
-        if (opened.needsLateCommit()) await opened.commitLate();
-        return controller.close();
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
-}
-
-/** Failures of the store and refused requests are events of the manager; only others are reported. */
-function failure(error: unknown): Response {
-  if (!isSymbolonError(error)) throw error;
-  const isExpected = error.status === 503 || error.code === "ERR_CSRF_REFUSED" || error.code === "ERR_SESSION_ENDED";
-  if (!isExpected) warn(error);
-  const headers = { "Cache-Control": "no-store", ...(error.status === 503 ? { "Retry-After": "5" } : {}) };
-  return new Response(error.status === 503 ? "Service Unavailable" : "Error", { status: error.status, headers });
-}
-
-function warn(error: unknown): void {
-  process.emitWarning(error instanceof Error ? error : String(error), "SymbolonWarning");
-}
-
-function connectionFromUrl(request: Request, trustProxy: boolean): Connection {
-  const { protocol, hostname } = new URL(request.url);
-  const forwarded = trustProxy && request.headers.get("X-Forwarded-Proto") === "https";
-  return {
-    secure: protocol === "https:" || forwarded,
-    loopback: hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname),
-    ip: trustProxy ? forwardedFor(request.headers.get("X-Forwarded-For"), () => false) : null,
-  };
 }

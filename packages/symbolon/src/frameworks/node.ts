@@ -1,7 +1,7 @@
 /** Binding for `node:http` and `node:http2` servers. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Session } from "../core/session.ts";
-import { CsrfError, isSymbolonError } from "../errors.ts";
+import { CsrfError } from "../errors.ts";
 import {
   attachSession,
   findOpened,
@@ -13,13 +13,8 @@ import {
 } from "../http/index.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
 import type { NodeHandler } from "./shared/node-guards.ts";
-import {
-  clearAnswer,
-  endLockOnClose,
-  type GuardedResponse,
-  guardResponse,
-  type NodeResponse,
-} from "./shared/node-response.ts";
+import { answerError, warn } from "./shared/answer-error.ts";
+import { endLockOnClose, type GuardedResponse, guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
@@ -126,37 +121,4 @@ export async function sessionOfUpgrade<Data extends object>(
 
 function refuseForgery(refusal: string | null): void {
   if (refusal !== null) throw new CsrfError("The request may have been sent by another site.");
-}
-
-/** Failures of the store and refused requests are events of the manager; only others are reported. */
-function answerError(response: NodeResponse, error: unknown, report: () => void): void {
-  const status = isSymbolonError(error) ? error.status : 500;
-  if (status !== 503 && !isRefusal(error)) report();
-  if (response.headersSent) {
-    response.destroy(error instanceof Error ? error : new Error("The handler failed."));
-    return;
-  }
-  clearAnswer(response);
-  response.statusCode = status;
-  response.setHeader("Content-Type", "text/plain; charset=utf-8");
-  response.setHeader("Cache-Control", "no-store");
-  if (status === 503) response.setHeader("Retry-After", "5");
-  (response.end as (text: string) => unknown)(STATUS_TEXT[status] ?? "Internal Server Error");
-}
-
-function isRefusal(error: unknown): boolean {
-  return isSymbolonError(error) && (error.code === "ERR_CSRF_REFUSED" || error.code === "ERR_SESSION_ENDED");
-}
-
-const STATUS_TEXT: Readonly<Record<number, string>> = {
-  401: "Unauthorized",
-  403: "Forbidden",
-  409: "Conflict",
-  413: "Content Too Large",
-  500: "Internal Server Error",
-  503: "Service Unavailable",
-};
-
-function warn(error: unknown): void {
-  process.emitWarning(error instanceof Error ? error : String(error), "SymbolonWarning");
 }

@@ -9,7 +9,7 @@ import { type AnyRequest, type AnyResponse, serveHttp1 } from "./node-targets.ts
 export type FetchHandler = (request: Request) => Promise<Response>;
 
 /** Answers once the handler has said what to; what it does later goes on beside the response. */
-async function answerOf(handler: Handler, request: Request, sessions: SessionManager): Promise<Response> {
+export async function answerOf(handler: Handler, request: Request, sessions: SessionManager): Promise<Response> {
   const response = deferred<Response>();
   let stream: ReadableStreamDefaultController<Uint8Array> | null = null;
   const respond: Respond = {

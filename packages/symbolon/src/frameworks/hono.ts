@@ -1,0 +1,148 @@
+/** Binding for Hono, on Node and wherever else it runs. */
+import type { Guard } from "../auth/guards.ts";
+import type { Session } from "../core/session.ts";
+import { CsrfError } from "../errors.ts";
+import {
+  attachSession,
+  type Connection,
+  findOpened,
+  lockFound,
+  mountSettings,
+  openSession,
+  type OpenOptions,
+  type SessionOpener,
+} from "../http/index.ts";
+import { answerFailure, connectionFromUrl, endLockOnAbort, sendSaved } from "./shared/fetch-response.ts";
+import {
+  type GuardOptions as AnyGuardOptions,
+  guardsOf,
+  judge,
+  type Guards as MakeGuards,
+  problemOf,
+} from "./shared/middleware-guards.ts";
+import { connectionReader, type NodeRequest } from "./shared/node-request.ts";
+
+export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
+export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
+
+/** The part of Hono's context that is used. */
+export interface HonoContext {
+  readonly req: { readonly raw: Request; readonly method: string };
+  /** On Node, `@hono/node-server` has the incoming message here. */
+  readonly env: unknown;
+  res: Response;
+  readonly error: Error | undefined;
+}
+
+/** What `new Hono<{ Variables: SessionVariables<Data> }>()` says of `c.get("session")`. */
+export interface SessionVariables<Data extends object = Record<string, unknown>> {
+  session: Session<Data>;
+}
+
+/** Middleware of Hono. */
+export type HonoMiddleware = (context: HonoContext, next: () => Promise<void>) => Promise<Response | void>;
+
+/** Settings of a guard. */
+export type GuardOptions = AnyGuardOptions<HonoContext, Response>;
+
+/** Settings of the binding. */
+export interface HonoSessionOptions extends OpenOptions {
+  /**
+   * How the request came; by default from the connection on Node, elsewhere from the URL, and from `X-Forwarded-Proto` and
+   * `-For` where `trustProxy` says so.
+   */
+  readonly connection?: (context: HonoContext) => Connection;
+}
+
+/**
+ * Middleware that opens the session as `c.get("session")` and saves it before the response leaves.
+ *
+ * Plain data changes of a handler that throws, or answers 500 or above, are dropped. A store that fails is answered 503,
+ * and what another site may have sent 403.
+ *
+ * @example
+ * const app = new Hono<{ Variables: SessionVariables }>();
+ * app.use(honoSession(sessions));
+ * app.get("/", (c) => c.text(`Hello ${c.get("session").data.name ?? "stranger"}`));
+ */
+export function honoSession<Data extends object>(
+  sessions: SessionOpener<Data>,
+  options: HonoSessionOptions = {},
+): HonoMiddleware {
+  const { trustProxy } = mountSettings(sessions, options);
+  const connectionOf = options.connection ?? defaultConnection(trustProxy);
+  return async (context, next) => {
+    const request = context.req.raw;
+    // Mounted twice: the first one does the work.
+    const before = findOpened(request, sessions);
+    if (before !== null) {
+      await lockFound(before, options);
+      endLockOnAbort(request, before, options);
+      return next();
+    }
+    let opened;
+    try {
+      opened = await openSession(sessions, request.headers, connectionOf(context), options);
+    } catch (error) {
+      return answerFailure(error);
+    }
+    for (const carrying of [context, request]) attachSession(carrying, sessions, opened);
+    endLockOnAbort(request, opened, options);
+    (context as unknown as { set(name: string, value: unknown): void }).set("session", opened.session);
+    if (opened.csrfRefusal({ method: request.method }) === null) await next();
+    else replaceResponse(context, answerFailure(new CsrfError("The request may have been sent by another site.")));
+    // Hono has made an answer of what the handler threw.
+    if (context.error !== undefined) opened.discard();
+    replaceResponse(context, await sendSaved(context.res, opened));
+    return undefined;
+  };
+}
+
+type Guards = MakeGuards<GuardOptions, HonoMiddleware>;
+const guards: Guards = guardsOf(guardedBy);
+
+/**
+ * Lets users through who are logged in. As every guard, it attaches to a route behind the session, lets `OPTIONS` pass, and
+ * answers 401 or 403 with a problem document (RFC 9457) unless `onRefused` does.
+ */
+export const requireLogin: Guards["requireLogin"] = guards.requireLogin;
+
+/** Lets users through who have one of the roles. */
+export const requireRole: Guards["requireRole"] = guards.requireRole;
+
+/** Lets users through who proved who they are no longer ago than `age`; never those who are only remembered. */
+export const requireFresh: Guards["requireFresh"] = guards.requireFresh;
+
+/** Lets users through whose credentials have not changed since they logged in; ends the session of others. */
+export const requireStamp: Guards["requireStamp"] = guards.requireStamp;
+
+/** Lets pending logins through that wait for this step, and nobody else. */
+export const requirePending: Guards["requirePending"] = guards.requirePending;
+
+function guardedBy(guard: Guard, { sessions, onRefused }: GuardOptions = {}): HonoMiddleware {
+  return async (context, next) => {
+    const judgement = await judge(guard, context.req.method, context, sessions);
+    if (judgement === null) return next();
+    const { refusal, challenge } = judgement;
+    if (onRefused !== undefined) return onRefused(context, refusal);
+    const headers = {
+      "Content-Type": "application/problem+json",
+      ...(challenge !== null && { "WWW-Authenticate": challenge }),
+    };
+    return new Response(problemOf(refusal), { status: refusal.status, headers });
+  };
+}
+
+/** Setting a response over another would keep the cookies of that, and lose those of this one. */
+function replaceResponse(context: HonoContext, response: Response): void {
+  context.res = undefined as unknown as Response;
+  context.res = response;
+}
+
+function defaultConnection(trustProxy: boolean | readonly string[]): (context: HonoContext) => Connection {
+  const ofNode = connectionReader(trustProxy);
+  return ({ env, req }) => {
+    const { incoming } = (env ?? {}) as { readonly incoming?: NodeRequest };
+    return incoming === undefined ? connectionFromUrl(req.raw, trustProxy === true) : ofNode(incoming);
+  };
+}

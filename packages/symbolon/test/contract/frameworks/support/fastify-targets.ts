@@ -1,0 +1,83 @@
+/** The contract's application on Fastify. */
+import { PassThrough } from "node:stream";
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { SessionManager } from "symbolon";
+import * as binding from "symbolon/frameworks/fastify";
+import type { GuardMakers, Guarding, Respond, Target } from "./app.ts";
+import { type Listener, serveHttp1 } from "./node-targets.ts";
+import { streamOf } from "./streams.ts";
+
+const GUARDS: GuardMakers<binding.GuardOptions, binding.FastifyHook> = binding;
+
+export function respondVia(reply: FastifyReply): Respond {
+  return {
+    send(status, body, headers = {}) {
+      void reply
+        .code(status)
+        .headers(headers)
+        .send(body ?? null);
+    },
+    stream(headers = {}) {
+      const stream = new PassThrough();
+      void reply.headers(headers).send(stream);
+      return streamOf(stream);
+    },
+  };
+}
+
+/** Bodies come as they are: the contract's application parses none. */
+export function makeFastify(reported: unknown[]): FastifyInstance {
+  const app = fastify({ exposeHeadRoutes: false });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+  app.setErrorHandler((error, _request, reply) => {
+    reported.push(error);
+    void reply.send(error);
+  });
+  return app;
+}
+
+function guardOf({ choose, onRefused }: Guarding, managers: readonly SessionManager[]): binding.FastifyHook {
+  const innermost = managers.length > 1 ? managers.at(-1) : undefined;
+  return choose(GUARDS, {
+    ...(innermost !== undefined && { sessions: innermost }),
+    ...(onRefused !== undefined && {
+      onRefused: ([request, reply], refusal) =>
+        onRefused(refusal, { request, respond: respondVia(reply as unknown as FastifyReply) }),
+    }),
+  });
+}
+
+export const fastifyTarget: Target = {
+  name: "Fastify",
+  async serve(managers, handler, guarding, options = []) {
+    const reported: unknown[] = [];
+    const app = makeFastify(reported);
+    for (const [at, sessions] of managers.entries()) await app.register(binding.fastifySession(sessions, options[at]));
+    const preHandler = guarding === undefined ? [] : [guardOf(guarding, managers)];
+    const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+      await handler({
+        request,
+        path: request.url,
+        get session() {
+          return binding.sessionOf(request, managers[0]);
+        },
+        respond: respondVia(reply),
+      });
+      return reply;
+    };
+    app.all("*", { preHandler }, answer);
+    await app.ready();
+    const served = await serveHttp1(
+      ((request, response) => app.routing(request as never, response as never)) as Listener,
+      reported,
+    );
+    return {
+      ...served,
+      async close() {
+        await served.close();
+        await app.close();
+      },
+    };
+  },
+};

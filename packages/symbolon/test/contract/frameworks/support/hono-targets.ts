@@ -1,0 +1,41 @@
+/** The contract's application on Hono, on Node. */
+import { getRequestListener } from "@hono/node-server";
+import { type Context, Hono } from "hono";
+import type { SessionManager } from "symbolon";
+import * as binding from "symbolon/frameworks/hono";
+import type { GuardMakers, Guarding, Target } from "./app.ts";
+import { answerOf } from "./fetch-targets.ts";
+import { type Listener, serveHttp1 } from "./node-targets.ts";
+
+const GUARDS: GuardMakers<binding.GuardOptions, binding.HonoMiddleware> = binding;
+
+function guardOf({ choose, onRefused }: Guarding, managers: readonly SessionManager[]): binding.HonoMiddleware {
+  const innermost = managers.length > 1 ? managers.at(-1) : undefined;
+  return choose(GUARDS, {
+    ...(innermost !== undefined && { sessions: innermost }),
+    ...(onRefused !== undefined && {
+      onRefused: (context, refusal) =>
+        answerOf((exchange) => onRefused(refusal, exchange), context.req.raw, managers[0] as SessionManager),
+    }),
+  });
+}
+
+export const honoTarget: Target = {
+  name: "Hono on Node",
+  serve(managers, handler, guarding, options = []) {
+    const reported: unknown[] = [];
+    const app = new Hono();
+    for (const [at, sessions] of managers.entries()) app.use(binding.honoSession(sessions, options[at]));
+    if (guarding !== undefined) app.use(guardOf(guarding, managers));
+    app.all("*", (context: Context) => answerOf(handler, context.req.raw, managers[0]));
+    app.onError((error, context) => {
+      reported.push(error);
+      return context.text("Internal Server Error", 500);
+    });
+    const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+    return serveHttp1(
+      ((request, response) => void listener(request as never, response as never)) as Listener,
+      reported,
+    );
+  },
+};
