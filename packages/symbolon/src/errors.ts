@@ -28,6 +28,9 @@ export type SymbolonErrorCode =
 
 const brand = Symbol.for("symbolon.error");
 
+/** In seconds: whatever keeps a store or a lock from us may be over by then. */
+const TRY_AGAIN: Readonly<Record<string, string>> = Object.freeze({ "Retry-After": "5" });
+
 /** The base of every error thrown by this package. */
 export abstract class SymbolonError extends Error {
   /** What went wrong; stable across releases. */
@@ -36,6 +39,8 @@ export abstract class SymbolonError extends Error {
   readonly status: number = 500;
   /** Whether the same call may succeed later without a change to the program. */
   readonly retryable: boolean = false;
+  /** Headers for the answer; Express, Fastify and Koa send those of an error along with its status. */
+  readonly headers?: Readonly<Record<string, string>>;
 
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
@@ -104,6 +109,7 @@ export class SessionEndedError extends SymbolonError {
 export class LockTimeoutError extends SymbolonError {
   override readonly code = "ERR_LOCK_TIMEOUT";
   override readonly status = 503;
+  override readonly headers: Readonly<Record<string, string>> = TRY_AGAIN;
   override readonly retryable = true;
 }
 
@@ -158,6 +164,7 @@ export class CsrfError extends SymbolonError {
 export class StoreUnavailableError extends SymbolonError {
   override readonly code: "ERR_STORE_UNAVAILABLE" | "ERR_STORE_TIMEOUT" = "ERR_STORE_UNAVAILABLE";
   override readonly status = 503;
+  override readonly headers: Readonly<Record<string, string>> = TRY_AGAIN;
   override readonly retryable = true;
 }
 

@@ -17,6 +17,7 @@ import {
   type GuardOptions as AnyGuardOptions,
   guardsOf,
   judge,
+  orFail,
   type Guards as MakeGuards,
   problemOf,
 } from "./shared/middleware-guards.ts";
@@ -41,7 +42,7 @@ export interface FastifyReply {
   readonly raw: NodeResponse;
   code(status: number): unknown;
   header(name: string, value: string): unknown;
-  send(payload: string): unknown;
+  send(payload: Uint8Array): unknown;
 }
 
 /** The part of a Fastify instance that the plugin calls. */
@@ -81,6 +82,7 @@ export function fastifySession<Data extends object>(
   const { trustProxy } = mountSettings(sessions, options);
   const connectionOf = connectionReader(trustProxy);
   const failed = new WeakSet<FastifyRequest>();
+  const opens = new WeakSet<FastifyRequest>();
 
   const open: FastifyHook = async (request, reply) => {
     const { raw } = request;
@@ -96,6 +98,7 @@ export function fastifySession<Data extends object>(
     const own = { ip, secure: protocol === "https" };
     const connection = new FrameworkConnection(own, connectionOf(raw), trustProxy !== false);
     const opened = await openSession(sessions, headersOf(raw), connection, options);
+    opens.add(request);
     for (const one of [request, raw]) attachSession(one, sessions, opened);
     whenLocked(opened);
     guardResponse(reply.raw, opened, {
@@ -107,6 +110,7 @@ export function fastifySession<Data extends object>(
 
   // The body has been read by now, and with it the form field `_csrf`.
   const refuseForgery: FastifyHook = async (request) => {
+    if (!opens.has(request)) return;
     const formToken = formTokenOf(request.body);
     const reason = findOpened(request, sessions)?.csrfRefusal({ method: request.method, formToken }) ?? null;
     if (reason !== null) throw new CsrfError("The request may have been sent by another site.");
@@ -153,12 +157,13 @@ function guardedBy(guard: Guard, { sessions, onRefused }: GuardOptions = {}): Fa
     if (judgement === null) return undefined;
     const { refusal, challenge } = judgement;
     if (onRefused !== undefined) {
-      await onRefused([request, reply], refusal);
+      await orFail(onRefused([request, reply], refusal));
       return reply;
     }
     reply.code(refusal.status);
     reply.header("Content-Type", "application/problem+json");
     if (challenge !== null) reply.header("WWW-Authenticate", challenge);
-    return reply.send(problemOf(refusal));
+    // As bytes, to which no charset is added.
+    return reply.send(Buffer.from(problemOf(refusal)));
   };
 }

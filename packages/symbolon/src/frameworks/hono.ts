@@ -1,7 +1,7 @@
 /** Binding for Hono, on Node and wherever else it runs. */
 import type { Guard } from "../auth/guards.ts";
 import type { Session } from "../core/session.ts";
-import { CsrfError } from "../errors.ts";
+import { CsrfError, isSymbolonError } from "../errors.ts";
 import {
   attachSession,
   type Connection,
@@ -17,6 +17,7 @@ import {
   type GuardOptions as AnyGuardOptions,
   guardsOf,
   judge,
+  orFail,
   type Guards as MakeGuards,
   problemOf,
 } from "./shared/middleware-guards.ts";
@@ -58,7 +59,8 @@ export interface HonoSessionOptions extends OpenOptions {
  * Middleware that opens the session as `c.get("session")` and saves it before the response leaves.
  *
  * Plain data changes of a handler that throws, or answers 500 or above, are dropped. A store that fails is answered 503,
- * and what another site may have sent 403.
+ * and what another site may have sent 403; so is what a handler throws of ours, unless `app.onError` has an answer that is
+ * no 500.
  *
  * @example
  * const app = new Hono<{ Variables: SessionVariables }>();
@@ -92,7 +94,9 @@ export function honoSession<Data extends object>(
     if (opened.csrfRefusal({ method: request.method }) === null) await next();
     else replaceResponse(context, answerFailure(new CsrfError("The request may have been sent by another site.")));
     // Hono has made an answer of what the handler threw.
-    if (context.error !== undefined) opened.discard();
+    const { error } = context;
+    if (error !== undefined) opened.discard();
+    if (isSymbolonError(error) && context.res.status === 500) replaceResponse(context, answerFailure(error));
     replaceResponse(context, await sendSaved(context.res, opened));
     return undefined;
   };
@@ -124,7 +128,7 @@ function guardedBy(guard: Guard, { sessions, onRefused }: GuardOptions = {}): Ho
     const judgement = await judge(guard, context.req.method, context, sessions);
     if (judgement === null) return next();
     const { refusal, challenge } = judgement;
-    if (onRefused !== undefined) return onRefused(context, refusal);
+    if (onRefused !== undefined) return orFail(onRefused(context, refusal));
     const headers = {
       "Content-Type": "application/problem+json",
       ...(challenge !== null && { "WWW-Authenticate": challenge }),

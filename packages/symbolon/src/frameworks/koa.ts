@@ -11,11 +11,13 @@ import {
   type OpenOptions,
   type SessionOpener,
 } from "../http/index.ts";
+import { answerError } from "./shared/answer-error.ts";
 import { formTokenOf, FrameworkConnection } from "./shared/framework-request.ts";
 import {
   type GuardOptions as AnyGuardOptions,
   guardsOf,
   judge,
+  orFail,
   type Guards as MakeGuards,
   problemOf,
 } from "./shared/middleware-guards.ts";
@@ -37,7 +39,7 @@ export interface KoaContext {
   status: number;
   body: unknown;
   set(name: string, value: string): void;
-  onerror(error: Error): void;
+  readonly app: { emit(event: "error", error: unknown, context: unknown): unknown };
 }
 
 /** A context that the middleware has handled. */
@@ -88,7 +90,8 @@ export function koaSession<Data extends object>(
     let isThrown = false;
     guardResponse(res, opened, {
       isFailed: () => isThrown || res.statusCode >= 500,
-      onCommitFailed: (error) => context.onerror(error as Error),
+      // Not Koa's own answer, which would drop the cookies of what was committed before.
+      onCommitFailed: (error) => answerError(res, error, () => context.app.emit("error", error, context)),
     });
     Object.defineProperty(context, "session", { configurable: true, enumerable: true, get: () => opened.session });
     try {
@@ -134,7 +137,7 @@ function guardedBy(guard: Guard, { sessions, onRefused }: GuardOptions = {}): Ko
     }
     const { refusal, challenge } = judgement;
     if (onRefused !== undefined) {
-      await onRefused(context, refusal);
+      await orFail(onRefused(context, refusal));
       return;
     }
     context.status = refusal.status;

@@ -14,7 +14,8 @@ export function answerError(response: NodeResponse, error: unknown, report: () =
   response.statusCode = status;
   response.setHeader("Content-Type", "text/plain; charset=utf-8");
   response.setHeader("Cache-Control", "no-store");
-  if (status === 503) response.setHeader("Retry-After", "5");
+  const headers = isSymbolonError(error) ? error.headers : undefined;
+  for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
   (response.end as (text: string) => unknown)(STATUS_TEXT[status] ?? "Internal Server Error");
 }
 

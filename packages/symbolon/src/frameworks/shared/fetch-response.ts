@@ -22,13 +22,18 @@ export async function sendSaved(response: Response, opened: OpenedSession<object
     const kept = opened.cookies();
     return withCookies(answerFailure(error), opened, kept);
   }
-  return withCookies(response, opened, cookies);
+  return withCookies(response, opened, cookies, savedAtEnd(response.body, opened));
 }
 
-/** A copy that carries cookies and says that it depends on the session; its body is saved again before its end. */
-export function withCookies(response: Response, opened: OpenedSession<object>, cookies: readonly string[]): Response {
+/** A copy that carries cookies, and says that it depends on the session; `body` is sent instead of its own. */
+export function withCookies(
+  response: Response,
+  opened: OpenedSession<object>,
+  cookies: readonly string[],
+  body: ReadableStream<Uint8Array> | null = response.body,
+): Response {
   // A copy, because the headers of a response that was fetched or redirected cannot be changed.
-  const copy = new Response(response.body === null ? null : savedAtEnd(response.body, opened), response);
+  const copy = new Response(body, response);
   for (const cookie of cookies) copy.headers.append("Set-Cookie", cookie);
   if (cookies.length > 0 || opened.isUsed) {
     copy.headers.set("Cache-Control", cacheControlFor(copy.headers.get("Cache-Control")));
@@ -38,7 +43,11 @@ export function withCookies(response: Response, opened: OpenedSession<object>, c
 }
 
 /** Passes a body through, and commits what changed meanwhile before it ends. Cheaper by far than a TransformStream. */
-function savedAtEnd(body: ReadableStream<Uint8Array>, opened: OpenedSession<object>): ReadableStream<Uint8Array> {
+function savedAtEnd(
+  body: ReadableStream<Uint8Array> | null,
+  opened: OpenedSession<object>,
+): ReadableStream<Uint8Array> | null {
+  if (body === null) return null;
   const reader = body.getReader();
   return new ReadableStream<Uint8Array>(
     {
@@ -59,7 +68,7 @@ export function answerFailure(error: unknown): Response {
   if (!isSymbolonError(error)) throw error;
   const isExpected = error.status === 503 || error.code === "ERR_CSRF_REFUSED" || error.code === "ERR_SESSION_ENDED";
   if (!isExpected) warn(error);
-  const headers = { "Cache-Control": "no-store", ...(error.status === 503 ? { "Retry-After": "5" } : {}) };
+  const headers = { "Cache-Control": "no-store", ...error.headers };
   return new Response(error.status === 503 ? "Service Unavailable" : "Error", { status: error.status, headers });
 }
 

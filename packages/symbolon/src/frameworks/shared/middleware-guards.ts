@@ -58,8 +58,17 @@ export async function judge(
 ): Promise<Judgement | null> {
   if (method === "OPTIONS") return null;
   const session = sessionOf(request, sessions);
-  const refusal = await guard(session);
+  const refusal = await orFail(guard(session));
   return refusal === null ? null : { refusal, challenge: challengeOf(request, session, refusal) };
+}
+
+/** What was thrown, as an error: by nothing, or by words, some frameworks let pass. */
+export async function orFail<T>(judging: T | Promise<T>): Promise<T> {
+  try {
+    return await judging;
+  } catch (thrown) {
+    throw thrown instanceof Error ? thrown : new Error("A guard failed.", { cause: thrown });
+  }
 }
 
 /** The problem document of a refusal, as JSON. */

@@ -4,10 +4,13 @@ import { sealedCookie } from "symbolon/sealed-cookie";
 import { memoryStore } from "symbolon/stores/memory";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Handler, Target } from "./support/app.ts";
-import { OWN_PAGE, visitor, type Visitor } from "./support/stage.ts";
+import { deferred, OWN_PAGE, visitor, type Visitor } from "./support/stage.ts";
 import { TARGETS } from "./support/targets.ts";
 
 const LARGE = 6000;
+
+/** Settles once the client has the beginning of a body. */
+let begun: Promise<void>;
 
 const application: Handler = async ({ path, session, respond }) => {
   const url = new URL(path, "http://localhost");
@@ -17,6 +20,7 @@ const application: Handler = async ({ path, session, respond }) => {
   if (url.pathname === "/late") {
     const body = respond.stream();
     await body.write("begun");
+    await begun;
     session.data["text"] = "late";
     return body.end();
   }
@@ -82,7 +86,12 @@ describe.each(TARGETS)("a session that the client carries, on $name", (target) =
   it("cuts a response whose session changed after its headers had left", async () => {
     const [first] = await twoServers(target);
     await first.post("/login");
-    const late = first.open("/late", { method: "POST", headers: OWN_PAGE }).answer;
+    const headers = deferred();
+    begun = headers.promise;
+    const asking = first.open("/late", { method: "POST", headers: OWN_PAGE });
+    const go = (): void => headers.resolve();
+    asking.firstChunk.then(go, go);
+    const late = asking.answer;
     // The header may not have come, when all of it was cut.
     const isCut = await late.then(
       (answer) => answer.isCut,

@@ -1,6 +1,6 @@
 /** The contract's application on Fastify. */
 import { PassThrough } from "node:stream";
-import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/fastify";
 import type { GuardMakers, Guarding, Respond, Target } from "./app.ts";
@@ -25,9 +25,19 @@ export function respondVia(reply: FastifyReply): Respond {
   };
 }
 
+/** Takes the place of the application's log. */
+function loggerOf(reported: unknown[]): FastifyBaseLogger {
+  const nothing = (): void => {};
+  const logger = { level: "error", trace: nothing, debug: nothing, info: nothing, warn: nothing, silent: nothing };
+  const error = (thrown: unknown): void => void reported.push(thrown);
+  const made: FastifyBaseLogger = { ...logger, error, fatal: error, child: () => made };
+  return made;
+}
+
 /** Bodies come as they are: the contract's application parses none. */
 export function makeFastify(reported: unknown[]): FastifyInstance {
-  const app = fastify({ exposeHeadRoutes: false });
+  const app = fastify({ exposeHeadRoutes: false, disableRequestLogging: true, loggerInstance: loggerOf(reported) });
+  for (const method of ["PURGE", "PROPFIND"]) app.addHttpMethod(method);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
   app.setErrorHandler((error, _request, reply) => {
