@@ -1,10 +1,11 @@
 /** The contract's application on Fastify. */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/fastify";
 import type { GuardMakers, Guarding, Respond, Target } from "./app.ts";
-import { type Listener, serveHttp1 } from "./node-targets.ts";
+import { serveHttp1 } from "./node-targets.ts";
 import { streamOf } from "./streams.ts";
 
 const GUARDS: GuardMakers<binding.GuardOptions, binding.FastifyHook> = binding;
@@ -25,9 +26,10 @@ export function respondVia(reply: FastifyReply): Respond {
   };
 }
 
+const nothing = (): void => {};
+
 /** Takes the place of the application's log. */
 function loggerOf(reported: unknown[]): FastifyBaseLogger {
-  const nothing = (): void => {};
   const logger = { level: "error", trace: nothing, debug: nothing, info: nothing, warn: nothing, silent: nothing };
   const error = (thrown: unknown): void => void reported.push(thrown);
   const made: FastifyBaseLogger = { ...logger, error, fatal: error, child: () => made };
@@ -79,7 +81,7 @@ export const fastifyTarget: Target = {
     app.all("*", { preHandler }, answer);
     await app.ready();
     const served = await serveHttp1(
-      ((request, response) => app.routing(request as never, response as never)) as Listener,
+      (request, response) => app.routing(request as IncomingMessage, response as ServerResponse),
       reported,
     );
     return {

@@ -1,11 +1,12 @@
 /** The contract's application on Hono, on Node. */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import type { SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/hono";
 import type { GuardMakers, Guarding, Target } from "./app.ts";
 import { answerOf } from "./fetch-targets.ts";
-import { type Listener, serveHttp1 } from "./node-targets.ts";
+import { serveHttp1 } from "./node-targets.ts";
 
 const GUARDS: GuardMakers<binding.GuardOptions, binding.HonoMiddleware> = binding;
 
@@ -34,7 +35,7 @@ export const honoTarget: Target = {
     });
     const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
     return serveHttp1(
-      ((request, response) => void listener(request as never, response as never)) as Listener,
+      (request, response) => void listener(request as IncomingMessage, response as ServerResponse),
       reported,
     );
   },

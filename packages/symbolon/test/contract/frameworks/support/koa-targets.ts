@@ -1,11 +1,12 @@
 /** The contract's application on Koa. */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import Koa, { type Context } from "koa";
 import type { SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/koa";
 import type { GuardMakers, Guarding, Respond, Target } from "./app.ts";
 import { deferred } from "./client.ts";
-import { type Listener, serveHttp1 } from "./node-targets.ts";
+import { serveHttp1 } from "./node-targets.ts";
 import { streamOf } from "./streams.ts";
 
 const GUARDS: GuardMakers<binding.GuardOptions, binding.KoaMiddleware> = binding;
@@ -84,7 +85,7 @@ export const koaTarget: Target = {
     );
     const listener = app.callback();
     return serveHttp1(
-      ((request, response) => void listener(request as never, response as never)) as Listener,
+      (request, response) => void listener(request as IncomingMessage, response as ServerResponse),
       reported,
     );
   },
