@@ -1,5 +1,4 @@
 /** The contract's application on Hono, on Node. */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import type { SessionManager } from "symbolon";
@@ -34,9 +33,6 @@ export const honoTarget: Target = {
       return context.text("Internal Server Error", 500);
     });
     const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
-    return serveHttp1(
-      (request, response) => void listener(request as IncomingMessage, response as ServerResponse),
-      reported,
-    );
+    return serveHttp1((request, response) => void listener(request, response), reported);
   },
 };

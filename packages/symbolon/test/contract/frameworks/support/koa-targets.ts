@@ -1,5 +1,4 @@
 /** The contract's application on Koa. */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import Koa, { type Context } from "koa";
 import type { SessionManager } from "symbolon";
@@ -84,9 +83,6 @@ export const koaTarget: Target = {
       ),
     );
     const listener = app.callback();
-    return serveHttp1(
-      (request, response) => void listener(request as IncomingMessage, response as ServerResponse),
-      reported,
-    );
+    return serveHttp1((request, response) => void listener(request, response), reported);
   },
 };
