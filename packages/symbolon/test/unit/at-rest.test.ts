@@ -265,6 +265,18 @@ describe("the store and the server's key together, without the tokens", () => {
     expect(seen).toEqual([["tea"]]);
   });
 
+  it("open no API token's secret, also where sessions keep theirs to be handed out again", async () => {
+    const store = memoryStore();
+    const limits = { perUser: 1, onLimit: "reuse" } as const;
+    const sessions = createSessionManager({ store, keys: [KEY], seal: "server", limits, pruneEvery: false });
+    await sessions.create({ userId: "user-1" });
+    await apiTokens(sessions).create("user-1", { name: "build server" });
+    const kept = (await snapshotsOf(sessions, store)).map(({ envelope }) => [envelope.apiToken, envelope.secret]);
+    expect(kept).toHaveLength(2);
+    expect(kept).toContainEqual(["build server", undefined]);
+    expect(kept).toContainEqual([undefined, expect.any(String)]);
+  });
+
   it("keep a session split that began so, after the manager was switched to 'server'", async () => {
     const store = memoryStore();
     const before = createSessionManager({ store, keys: [KEY], pruneEvery: false });
