@@ -1,6 +1,7 @@
 /** How access tokens travel: as bearer tokens, or in a cookie beside that of the session. */
 import { type Access, accessOf } from "../core/access.ts";
 import { type CookieCarrier, cookieCarrier, type HeaderSource, type SessionCarrier } from "./carrier.ts";
+import type { CookieReading } from "./cookie.ts";
 
 /** The access tokens of what a binding was given. */
 export interface AccessCarrier {
@@ -23,10 +24,9 @@ export function accessCarrierOf(opener: object): AccessCarrier | null {
   return made;
 }
 
-/** The access token in a request's cookies, if there is one. */
-export function readAccessCookie(carrier: AccessCarrier | null, headers: HeaderSource): string | null {
-  const reading = carrier?.cookie?.read(headers);
-  return reading?.kind === "value" ? reading.value : null;
+/** What a request's cookies hold of access tokens. */
+export function readAccessCookie(carrier: AccessCarrier | null, headers: HeaderSource): CookieReading {
+  return carrier?.cookie?.read(headers) ?? { kind: "none" };
 }
 
 /** Where access tokens come as bearer tokens, the session cookie that another binding has set has no say. */

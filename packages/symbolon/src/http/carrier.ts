@@ -70,7 +70,8 @@ export function hasCarrier(store: object): store is HasCarrier {
   return "carrier" in store;
 }
 
-const MAX_AUTHORIZATION_BYTES = 4096;
+/** As long as a JWT may be, behind the scheme. */
+const MAX_AUTHORIZATION_BYTES = 8192 + "Bearer ".length;
 const BEARER = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
 const PREFIX = /^__(?:host-http|host|http|secure)-/i;
 
@@ -103,7 +104,7 @@ export function cookieCarrier(options: CookieOptions | undefined, development: b
 /**
  * Reads the token of an `Authorization: Bearer` header (RFC 6750 section 2.1), or null.
  *
- * Null too for another scheme, no or more than one token, a list, or more than 4096 octets. Never throws.
+ * Null too for another scheme, no or more than one token, a list, or a token of more than 8192 octets. Never throws.
  */
 export function readBearer(headers: HeaderSource): string | null {
   const header = headers.get("authorization");

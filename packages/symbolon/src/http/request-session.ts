@@ -24,6 +24,7 @@ import {
   type SessionCarrier,
   tokenCarrier,
 } from "./carrier.ts";
+import type { CookieReading } from "./cookie.ts";
 import { CSRF_VARY, isCsrfRelevant, judgeCsrf } from "./csrf.ts";
 
 /** How the request came. A binding knows; `openSession` alone takes the caller's word. */
@@ -145,11 +146,13 @@ export async function openSession<Data extends object>(
   const withheld = whyWithheld(engine, connection);
   if (withheld !== null) return begin(setting, { limit: "withheld" }, { withheld });
   const reading = carrier.read(headers);
-  const found = access === null ? null : await openByAccessCookie<Data>(setting, access, reading);
+  const beside = readAccessCookie(access, headers);
+  const found = access === null ? null : await openByAccessCookie<Data>(setting, access, reading, beside);
   if (found !== null) return found;
   if (reading.kind === "value") return openToken(setting, reading.token, "cookie", reading.carried);
-  if (reading.kind === "none") return begin(setting, {}, {});
-  engine.events.emit("ambiguous-cookie", { name: carrier.name });
+  if (reading.kind === "none" && beside.kind === "none") return begin(setting, {}, {});
+  const { name } = reading.kind === "none" ? (access?.cookie ?? carrier) : carrier;
+  engine.events.emit("ambiguous-cookie", { name });
   return begin(setting, {}, { refusal: { reason: "ambiguous" } });
 }
 
@@ -208,14 +211,14 @@ async function openByAccessCookie<Data extends object>(
   setting: Setting,
   access: AccessCarrier,
   own: CarriedReading,
+  beside: CookieReading,
 ): Promise<OpenedSession<Data> | null> {
-  const { engine, headers, lock } = setting;
-  const text = readAccessCookie(access, headers);
-  if (text === null) return null;
-  if (own.kind === "none") return openByAccess<Data>(setting, access, text, "cookie");
+  const { engine, lock } = setting;
+  if (beside.kind !== "value") return null;
+  if (own.kind === "none") return openByAccess<Data>(setting, access, beside.value, "cookie");
   // Under a lock the session is read anew, which takes its own token.
   if (own.kind !== "value" || !access.access.isFirst || lock !== undefined) return null;
-  const found = await openByAccess<Data>(setting, access, text, "cookie");
+  const found = await openByAccess<Data>(setting, access, beside.value, "cookie");
   const place = engine.placeOf(own.token, sessionKindOf(own.token));
   return place !== null && place.lookup === requestSide.snapshotOf(found.session)?.record.lookup ? found : null;
 }
@@ -234,7 +237,9 @@ async function openByAccess<Data extends object>(
   } catch (error) {
     return beginReadOnly(setting, error, carriedBy);
   }
-  if (!found.ok) return beginRefused(setting, found, { carriedBy });
+  // With a path of its own the session's cookie did not come, and a new one would take its place.
+  const isCookieNarrow = (setting.engine.options.cookie.path ?? "/") !== "/";
+  if (!found.ok) return beginRefused(setting, found, { carriedBy }, carriedBy === "bearer" || isCookieNarrow);
   const opened = new RequestSession(setting, found.session as Session<Data>, { carriedBy });
   if (setting.lock !== undefined) await opened.lock(setting.lock);
   return opened;
@@ -287,11 +292,12 @@ function beginRefused<Data extends object>(
   setting: Setting,
   { reason, ended, replacedAt = -Infinity }: Refusal & { readonly replacedAt?: number },
   arrival: Arrival,
+  isUnsent: boolean = arrival.carriedBy === "bearer",
 ): OpenedSession<Data> {
   // A bearer client is told its token by the application: a session begun here could never be reached. And a request
   // that was sent before its client had the new token must not give it a third: that would undo the login.
   const isLate = setting.engine.now() - replacedAt < LATE_MS;
-  const limit = arrival.carriedBy === "bearer" || isLate ? ({ limit: "unsent" } as const) : {};
+  const limit = isUnsent || isLate ? ({ limit: "unsent" } as const) : {};
   return begin(setting, limit, { ...arrival, refusal: { reason, ...(ended !== undefined && { ended }) } });
 }
 
@@ -467,7 +473,10 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     const carried = this.#packed();
     const isNews = news.issued !== null || (news.extended && isPersistent) || carried !== this.#arrival.carried;
     const own = isNews ? this.#carrier.set({ token, carried }, this.#headers, maxAge) : [];
-    return [...own, this.#accessCookie ?? []].flat();
+    const beside = this.#accessCookie ?? [];
+    this.#accessCookie = null;
+    // Not without the session's own: a token that was taken is carried otherwise.
+    return isNews || this.#arrival.carriedBy === "cookie" ? [...own, beside].flat() : own;
   }
 
   challenge({ status, code }: { readonly status: number; readonly code: string }): string | null {
@@ -483,7 +492,9 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   #hasCookie(): boolean {
-    return this.#carrier.read(this.#headers).kind !== "none" || readAccessCookie(this.#access, this.#headers) !== null;
+    return (
+      this.#carrier.read(this.#headers).kind !== "none" || readAccessCookie(this.#access, this.#headers).kind !== "none"
+    );
   }
 
   #clearing(): string[] {
@@ -492,13 +503,15 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
 
   /** Whether the client may lack an access token for its session, where it is to have one in a cookie. */
   #mayOweAccess(): boolean {
-    if (!this.#access?.cookie || this.#accessCookie !== undefined || !this.#sendsCookies()) return false;
+    if (!this.#access?.cookie || this.#accessCookie !== undefined) return false;
+    if (this.#isRefused || !this.#sendsCookies()) return false;
     return requestSide.snapshotOf(this.session)?.envelope.state === "authenticated";
   }
 
   async #issueAccess(): Promise<void> {
     const presented = readAccessCookie(this.#access, this.#headers);
-    const text = (await this.#access?.access.issueFor(this.session, presented)) ?? null;
+    const known = presented.kind === "value" ? presented.value : null;
+    const text = (await this.#access?.access.issueFor(this.session, known)) ?? null;
     this.#accessCookie = text === null ? null : (this.#access?.cookie?.set(text) ?? null);
   }
 

@@ -66,7 +66,7 @@ const TYPES: Readonly<Record<string, (value: unknown) => boolean>> = {
 
 /** Whether every claim is of its type, and none is missing: what needs no signature to be refused. */
 export function hasClaimTypes(claims: JsonObject, required: readonly string[]): claims is JwtClaims {
-  const isMissing = (name: string): boolean => claims[name] === undefined;
+  const isMissing = (name: string): boolean => !Object.hasOwn(claims, name);
   if (["iss", "aud", "iat", "exp", ...required].some(isMissing)) return false;
   return Object.entries(TYPES).every(([name, fits]) => !Object.hasOwn(claims, name) || fits(claims[name]));
 }
@@ -85,7 +85,8 @@ export function judgeTimes(
   now: number,
 ): ClaimsRefusal | null {
   if (exp <= iat || exp <= nbf) return "claims-invalid";
-  if ((exp - iat) * 1000 > maxTtl) return "too-long-lived";
+  // Both ends were rounded down to seconds, which may add the part of one.
+  if (exp - iat > Math.ceil(maxTtl / 1000)) return "too-long-lived";
   if (Math.max(iat, nbf) * 1000 > now + ahead) return "not-yet-valid";
   return now >= exp * 1000 + behind ? "expired" : null;
 }
@@ -98,7 +99,7 @@ function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every(isText);
 }
 
-/** Whole seconds that ours can count, in this age: a claim in milliseconds is a mistake, and so is one before 1970. */
+/** Whole seconds, up to the year 5138: a claim in milliseconds is a mistake, and so is one before 1970. */
 function isInstant(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= 8_640_000_000_000;
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 100_000_000_000;
 }

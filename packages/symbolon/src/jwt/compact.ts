@@ -26,18 +26,19 @@ export type ShapeRefusal =
 
 /** The longest token that is looked at, in characters. */
 export const MAX_TOKEN = 8192;
+/** How deep the JSON of a part may be nested; the part itself is level 1. */
+export const MAX_LEVELS = 32;
 const MAX_HEADER_BYTES = 1024;
-const MAX_LEVELS = 32;
 const PARTS = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/;
-/** What decoders forgive: it may stand beside three parts that are in order. */
-const FORGIVEN = /[\s=+/]/g;
+/** The same with what decoders forgive: padding, white space, the other alphabet. */
+const FORGIVEN_PARTS = /^[\w\s=+/-]+\.[\w\s=+/-]+\.[\w\s=+/-]+$/;
 
 /** Takes a text apart, or says why it is no token. Never throws; linear in the text, which is looked at only when short. */
 export function readCompact(text: unknown): CompactJwt | ShapeRefusal {
   if (typeof text !== "string") return "malformed";
   if (text.length > MAX_TOKEN) return "too-large";
   const parts = PARTS.exec(text);
-  if (parts === null) return PARTS.test(text.replaceAll(FORGIVEN, "")) ? "not-canonical" : "malformed";
+  if (parts === null) return FORGIVEN_PARTS.test(text) ? "not-canonical" : "malformed";
   const [header, claims, signature] = parts.slice(1).map((part) => Buffer.from(part, "base64url")) as Parts;
   if (![header, claims, signature].every((bytes, index) => bytes.toString("base64url") === parts[index + 1])) {
     return "not-canonical";

@@ -31,7 +31,10 @@ export class IssuedTokens<Data extends object = Record<string, unknown>> {
     return this.#access;
   }
 
-  /** The session's own token, which `refresh` takes; null where the JWT is the only one (`tokens: 'single'`). */
+  /**
+   * The session's own token, which `refresh` takes; null where the client has it already, and where the JWT is the only
+   * token (`tokens: 'single'`).
+   */
   get refreshToken(): string | null {
     return this.#refresh;
   }

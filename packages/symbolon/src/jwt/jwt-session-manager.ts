@@ -1,5 +1,5 @@
 /** createJwtSessionManager: sessions whose clients carry JWTs, and which end when they are ended. */
-import { type AccessInspection, type AccessManager, offerAccess } from "../core/access.ts";
+import { type AccessInspection, type AccessManager, type AccessRefusal, offerAccess } from "../core/access.ts";
 import type { CreateOptions } from "../core/beginning.ts";
 import { refuseUnknown } from "../core/checks.ts";
 import type { Client } from "../core/device.ts";
@@ -9,7 +9,7 @@ import { engineOf, type SessionManager } from "../core/manager.ts";
 import type { Envelope, Snapshot } from "../core/record.ts";
 import { refreshToken } from "../core/refresh-token.ts";
 import { requestSide, Session } from "../core/session.ts";
-import { NotAllowedError, OptionsError } from "../errors.ts";
+import { NotAllowedError, OptionsError, SessionEndedError } from "../errors.ts";
 import type { JwtClaims } from "./claims.ts";
 import { GenuineTokens } from "./genuine.ts";
 import { IssuedTokens } from "./issued-tokens.ts";
@@ -57,9 +57,10 @@ export interface JwtSessionManager<Data extends object = Record<string, unknown>
   create(options: CreateOptions<Data> & { readonly userId: string }): Promise<IssuedTokens<Data>>;
   /**
    * Issues tokens for a session that a request has: after `session.login`, whose new token this takes, or one that was
-   * opened by its own token. No store call.
+   * opened by its own token. No store call; offline one read, where sessions of the user were ended together lately.
    *
    * @throws {NotAllowedError} when nobody is logged in, or the session was opened by an access token.
+   * @throws {SessionEndedError} when the session is known to have ended meanwhile.
    */
   issue(session: Session<Data>): Promise<IssuedTokens<Data>>;
   /**
@@ -78,8 +79,8 @@ export interface JwtSessionManager<Data extends object = Record<string, unknown>
   refresh(token: string, client?: Client): Promise<IssuedTokens<Data> | null>;
   /** Ends a session; idempotent. Answers whose it was, or null when there was none. One store read and one write. */
   revoke(target: RevokeTarget, reason?: string): Promise<string | null>;
-  /** Whose session an access token opens, or null; notes no use. */
-  userOf(token: string): Promise<string | null>;
+  /** Whose session an access token opens, or null; as `validate`, but notes no use. */
+  userOf(token: string, options?: ValidateOptions): Promise<string | null>;
   /** Counts live sessions of logged-in users: of a user, a tenant, or all. */
   count(options?: { userId?: string; tenant?: string }): Promise<number>;
   /** Removes expired sessions now; answers how many. Runs in the background too. */
@@ -135,7 +136,7 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     this.#engine = engine;
     this.#options = options;
     this.#keys = keys;
-    this.#endings = options.isOffline ? new KnownEndings(engine.events, options.accessTtl) : null;
+    this.#endings = options.isOffline ? new KnownEndings(engine.events, options.accessTtl + AHEAD_MS) : null;
     const { issuer, audiences, accessTtl: maxTtl, remember } = options;
     const policy = {
       issuer,
@@ -165,7 +166,7 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     }
     const session = await this.sessions.create(options);
     try {
-      return await this.#issue(session, session.token);
+      return await this.#issue(session, snapshotToIssueFor(session), session.token);
     } catch (error) {
       // A session nobody has the token of would count against the limits.
       await this.sessions.revokeToken(session.token, "not-issued").catch(() => null);
@@ -174,7 +175,7 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
   }
 
   async issue(session: Session<Data>): Promise<IssuedTokens<Data>> {
-    return this.#issue(session, session.takeToken());
+    return this.#issue(session, snapshotToIssueFor(session), session.takeToken());
   }
 
   async validate(token: string, options?: ValidateOptions): Promise<Session<Data> | null> {
@@ -183,9 +184,7 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
   }
 
   async inspect(token: string, options: ValidateOptions = {}): Promise<JwtInspection<Data>> {
-    refuseUnknown(options, ["client", "verification"], "validate.");
-    const { client = {}, verification } = options;
-    const found = await this.#inspect(token, client, verification === "stateful" ? null : this.#endings);
+    const found = await this.#inspect(token, options.client, this.#endingsFor(options));
     // Nobody commits a session outside a request; a touch that fails only lets it end sooner.
     if (found.ok && (await requestSide.commit(found.session).catch(() => null)) === "gone") {
       return { ok: false, reason: "ended" };
@@ -197,7 +196,8 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     if (this.#options.isSingle) return this.#refreshSingle(token, client);
     const refreshed = await refreshToken(this.#engine, token, client, isUsers);
     if (refreshed === null) return null;
-    return this.#issue(new Session<Data>(this.#engine, refreshed), refreshed.token);
+    const session = new Session<Data>(this.#engine, refreshed);
+    return this.#sign(session, snapshotToIssueFor(session), refreshed.token);
   }
 
   async revoke(target: RevokeTarget, reason = "revoked"): Promise<string | null> {
@@ -209,8 +209,8 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     return id === null ? null : this.#end(id, reason);
   }
 
-  async userOf(token: string): Promise<string | null> {
-    const found = await this.#inspect(token, {}, this.#endings);
+  async userOf(token: string, options: ValidateOptions = {}): Promise<string | null> {
+    const found = await this.#inspect(token, options.client, this.#endingsFor(options));
     return found.ok ? found.session.userId : null;
   }
 
@@ -232,8 +232,16 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     this.#tokens.setKeys(keys);
   }
 
-  /** `endings`: what is asked instead of the store, null where that is asked. */
-  async #inspect(text: string, client: Client, endings: KnownEndings | null): Promise<JwtInspection<Data>> {
+  /** What is asked instead of the store; null where that is asked. */
+  #endingsFor(options: ValidateOptions): KnownEndings | null {
+    refuseUnknown(options, ["client", "verification"], "validate.");
+    const { verification } = options;
+    if (verification === undefined) return this.#endings;
+    if (verification === "stateful") return null;
+    throw new OptionsError("validate.verification: write 'stateful', or leave it out.");
+  }
+
+  async #inspect(text: string, client: Client = {}, endings: KnownEndings | null): Promise<JwtInspection<Data>> {
     const opened = await this.#open(text, client, endings);
     if (!opened.ok) return opened;
     const session = new Session<Data>(this.#engine, opened.source);
@@ -246,10 +254,19 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     const known = await this.#identify(text);
     if (!known.ok) return known;
     const { claims, id } = known;
-    if (endings?.covers(id, claims.sub, issuedAtOf(claims, id)) === true) return { ok: false, reason: "ended" };
+    if (endings !== null && isCovered(known, endings)) return { ok: false, reason: "ended" };
     const opened =
       endings === null ? await openStored(engine, claims, id, client) : openClaimed(engine.vault, claims, id, client);
-    return opened.ok ? { ...opened, claims } : opened;
+    if (opened.ok) return { ...opened, claims };
+    this.#noteRefused(id, opened.reason);
+    return opened;
+  }
+
+  /** What the store was asked this process knows from then on. */
+  #noteRefused({ handle, generation }: TokenId, reason: AccessRefusal): void {
+    const now = this.#engine.now();
+    if (reason === "replaced") this.#endings?.noteGeneration(handle, generation + 1, now);
+    if (reason === "ended" || reason === "unknown" || reason === "expired") this.#endings?.noteEnd(handle, now);
   }
 
   /** What a token says, and where its session would be. */
@@ -266,23 +283,28 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     const snapshot = requestSide.snapshotOf(session);
     if (snapshot?.envelope.state !== "authenticated" || requestSide.tokenOf(session) === null) return null;
     const known = presented === null ? null : await this.#identify(presented);
-    if (known?.ok === true && isStillSo(known, snapshot)) return null;
-    return (await this.#issue(session, null)).accessToken;
+    const isGood = known?.ok === true && isStillSo(known, snapshot) && !isCovered(known, this.#endings);
+    return isGood ? null : ((await this.#sign(session, snapshot, null))?.accessToken ?? null);
   }
 
-  async #issue(session: Session<Data>, refresh: string | null): Promise<IssuedTokens<Data>> {
-    const snapshot = requestSide.snapshotOf(session);
-    if (snapshot?.envelope.state !== "authenticated") throw new NotAllowedError("issue: nobody is logged in.");
-    if (requestSide.tokenOf(session) === null || snapshot.envelope.apiToken !== undefined) {
-      throw new NotAllowedError("issue: what opened the session is no token of its own, so no more are issued for it.");
-    }
-    return this.#sign(session, snapshot, this.#options.isSingle ? null : refresh);
+  async #issue(session: Session<Data>, snapshot: Snapshot, refresh: string | null): Promise<IssuedTokens<Data>> {
+    const issued = await this.#sign(session, snapshot, refresh);
+    if (issued === null) throw new SessionEndedError("issue: the session has ended meanwhile.");
+    return issued;
   }
 
-  async #sign(session: Session<Data>, snapshot: Snapshot, refresh: string | null): Promise<IssuedTokens<Data>> {
-    const claims = claimsOfSession(this.#engine, this.#options, snapshot);
+  /** Null where the session is known to have ended since it was read. */
+  async #sign(session: Session<Data>, snapshot: Snapshot, refresh: string | null): Promise<IssuedTokens<Data> | null> {
+    const now = this.#engine.now();
+    const endedUpTo = this.#endings?.endedUpTo(snapshot.envelope) ?? Number.NEGATIVE_INFINITY;
+    if (endedUpTo > Number.NEGATIVE_INFINITY && !(await this.#isLive(snapshot))) return null;
+    const claims = claimsOfSession(this.#engine, this.#options, snapshot, Math.max(now, endedUpTo + 1));
     const access = await signJwt(this.#keys.primary, SESSION_TYP, claims);
-    return new IssuedTokens(session, claims, access, refresh);
+    return new IssuedTokens(session, claims, access, this.#options.isSingle ? null : refresh);
+  }
+
+  async #isLive({ record, envelope }: Snapshot): Promise<boolean> {
+    return !("ok" in (await findLive(this.#engine, { place: record, handle: envelope.id })));
   }
 
   async #refreshSingle(token: string, client: Client): Promise<IssuedTokens<Data> | null> {
@@ -302,19 +324,40 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
 
   async #end(id: TokenId, reason: string): Promise<string | null> {
     const found = await findLive(this.#engine, id);
-    return "ok" in found ? null : revokeSession(this.#engine, found, reason);
+    if (!("ok" in found)) return revokeSession(this.#engine, found, reason);
+    this.#noteRefused(id, found.reason);
+    return null;
   }
 }
 
 /** A genuine token, in what it says. */
-type Identified =
-  | { readonly ok: true; readonly claims: SessionClaims; readonly id: TokenId }
-  | (AccessOpened & { readonly ok: false });
+interface Genuine {
+  readonly ok: true;
+  readonly claims: SessionClaims;
+  readonly id: TokenId;
+}
+
+type Identified = Genuine | (AccessOpened & { readonly ok: false });
 
 /** A session that a token opened, with what that says. */
 type OpenedByToken =
   | (AccessOpened & { readonly ok: true } & { readonly claims: JwtClaims })
   | (AccessOpened & { readonly ok: false });
+
+/** The session that tokens are to be issued for, as it is stored. */
+function snapshotToIssueFor(session: Session<object>): Snapshot {
+  const snapshot = requestSide.snapshotOf(session);
+  if (snapshot?.envelope.state !== "authenticated") throw new NotAllowedError("issue: nobody is logged in.");
+  if (requestSide.tokenOf(session) === null || snapshot.envelope.apiToken !== undefined) {
+    throw new NotAllowedError("issue: what opened the session is no token of its own, so no more are issued for it.");
+  }
+  return snapshot;
+}
+
+/** Whether a token is one of a session that is known to have ended, or to go on without it. */
+function isCovered({ claims, id }: Genuine, endings: KnownEndings | null): boolean {
+  return endings?.covers(id, claims.sub, issuedAtOf(claims, id)) === true;
+}
 
 /** Sessions of nobody keep the token they have. */
 function isUsers({ state }: Envelope): boolean {
@@ -322,7 +365,7 @@ function isUsers({ state }: Envelope): boolean {
 }
 
 /** Whether a token says what is true of a session now. */
-function isStillSo({ claims, id }: Identified & { readonly ok: true }, { envelope }: Snapshot): boolean {
+function isStillSo({ claims, id }: Genuine, { envelope }: Snapshot): boolean {
   const { auth = [] } = claims;
   const isSameSession = id.handle === envelope.id && id.generation === envelope.generation && isOf(envelope, claims);
   return (

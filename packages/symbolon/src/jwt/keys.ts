@@ -4,13 +4,22 @@
  * Nothing is guessed from the text of a key, and none serves two algorithms: a token's header chooses among keys by
  * `kid`, never how a key is used.
  */
-import { createPrivateKey, createPublicKey, createSecretKey, type JsonWebKey, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  type JsonWebKey,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, generateSecret } from "jose";
 import { looksChosen } from "../crypto/keyring.ts";
 import { publicRandom } from "../crypto/random.ts";
 import { KeyError } from "../errors.ts";
 import {
   isAlgorithm,
+  isSmallOrder,
   KEY_SHAPES,
   SIGNING_ALGORITHMS,
   type SigningAlgorithm,
@@ -60,7 +69,11 @@ export interface SigningKeys extends VerifyingKeys {
 }
 
 const HOW_TO_MAKE_ONE = "generateJwtKey() makes one.";
+/** FIPS 186-5 section 5.1: with 1 anybody signs, with the small ones whoever finds a lenient reader. */
+const LEAST_EXPONENT = 65_537n;
 const KID = /^[\x21-\x7e]{1,128}$/;
+
+const PROBE = Buffer.from("symbolon/jwt");
 
 /** Keys printed in RFCs 7515, 7517, 7520 and 8037, by `k` or `x`: everybody has them. */
 const EXAMPLE_KEYS: ReadonlySet<unknown> = new Set([
@@ -72,7 +85,7 @@ const EXAMPLE_KEYS: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * Makes a key to sign with, as JWK; the `kid` of a key pair is its thumbprint (RFC 7638). Keep it as any secret: as JSON in a file or
+ * Makes a key to sign with, as JWK; the `kid` of a key pair is its thumbprint (RFC 7638). Keep it like every secret: as JSON in a file or
  * an environment variable, which `signing` takes as it is.
  */
 export async function generateJwtKey(alg: SigningAlgorithm = "EdDSA"): Promise<JwtKey> {
@@ -98,7 +111,8 @@ export function readSigningKeys(keys: readonly (JwtKey | string | undefined)[]):
 }
 
 /** Checks the public keys of another issuer. Such documents hold other keys, too: those for encryption are left out. */
-export function readVerifyingKeys({ keys }: JwksDocument): VerifyingKeys {
+export function readVerifyingKeys(document: JwksDocument): VerifyingKeys {
+  const keys = (document as Partial<JwksDocument> | null | undefined)?.keys;
   if (!Array.isArray(keys)) throw new KeyError("keys: pass a JWKS document, as { keys: [...] }.");
   const used = keys.filter((key: JwtKey) => key?.use !== "enc");
   if (used.length === 0) throw new KeyError("keys: there is no key to verify with.");
@@ -121,6 +135,8 @@ function byKidOf<Key extends VerifyingKey>(all: readonly Key[], name: string): R
   const byKid = new Map(all.map((key) => [key.kid, key]));
   if (byKid.size !== all.length) throw new KeyError(`${name}: two keys have the same kid.`);
   if (all.length > 1 && byKid.has(undefined)) throw new KeyError(`${name}: where there are several, each needs a kid.`);
+  const isAgain = all.some(({ key }, place) => all.slice(0, place).some((other) => other.key.equals(key)));
+  if (isAgain) throw new KeyError(`${name}: the same key is there twice; a key has one kid and one algorithm.`);
   return byKid;
 }
 
@@ -137,7 +153,9 @@ function readSigningKey(given: JwtKey | string | undefined, name: string): Signi
   const key = createPublicKey(signer);
   const { crv, x, y } = key.export({ format: "jwk" });
   // Whoever believed the public half beside it would verify with another key.
-  if (x !== jwk["x"] || y !== jwk["y"]) throw new KeyError(`${name}: its public half belongs to another key.`);
+  if (x !== jwk["x"] || y !== jwk["y"] || !imported(() => isPair(signer, key), name)) {
+    throw new KeyError(`${name}: its public half belongs to another key.`);
+  }
   const published = { kty: jwk.kty, crv, x, ...(y !== undefined && { y }), alg, kid, use: "sig" };
   return { kid, alg, signer, key, published };
 }
@@ -151,9 +169,13 @@ function readVerifyingKey(given: JwtKey, name: string): VerifyingKey {
   if ("d" in jwk || "k" in jwk) throw new KeyError(`${name}: is a private key; to verify, pass the public one.`);
   checkShape(jwk, alg, name);
   const key = imported(() => createPublicKey({ key: jwk as JsonWebKey, format: "jwk" }), name);
+  if (alg === "EdDSA" && isSmallOrder(Buffer.from(key.export({ format: "jwk" }).x ?? "", "base64url"))) {
+    throw new KeyError(`${name}: is a point of small order, under which anybody could sign.`);
+  }
   const { least = 0 } = KEY_SHAPES[alg];
-  if ((key.asymmetricKeyDetails?.modulusLength ?? least) < least) {
-    throw new KeyError(`${name}: an RSA key needs ${least} bits at least.`);
+  const { modulusLength = least, publicExponent = LEAST_EXPONENT } = key.asymmetricKeyDetails ?? {};
+  if (modulusLength < least || publicExponent < LEAST_EXPONENT) {
+    throw new KeyError(`${name}: an RSA key needs ${least} bits and the exponent ${LEAST_EXPONENT} at least.`);
   }
   return { kid, alg, key };
 }
@@ -195,7 +217,13 @@ function checkShape(jwk: JwtKey, alg: VerifyingAlgorithm, name: string): void {
     throw new KeyError(`${name}: is an example of an RFC. ${HOW_TO_MAKE_ONE}`);
 }
 
-function imported(read: () => KeyObject, name: string): KeyObject {
+/** An EC key is imported with whatever public half is beside it. */
+function isPair(signer: KeyObject, key: KeyObject): boolean {
+  const digest = signer.asymmetricKeyType === "ec" ? "sha256" : null;
+  return verify(digest, PROBE, key, sign(digest, PROBE, signer));
+}
+
+function imported<T>(read: () => T, name: string): T {
   try {
     return read();
   } catch {

@@ -24,7 +24,7 @@ export function isOf({ state, userId }: Envelope, claims: JwtClaims): boolean {
 /** The session as the store has it now, while it lives; else why there is none. One read. */
 export async function findLive(
   engine: Engine,
-  { place, handle }: TokenId,
+  { place, handle }: Pick<TokenId, "place" | "handle">,
 ): Promise<Snapshot | (AccessOpened & { readonly ok: false })> {
   const found = await engine.read(place);
   if (found === null) return { ok: false, reason: "unknown" };

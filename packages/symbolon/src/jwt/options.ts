@@ -74,7 +74,7 @@ const MAX_OFFLINE = 3_600_000;
 /** Checks all options but the keys; `sessions` are those of the manager behind. */
 export function resolveJwtOptions<Data extends object>(
   options: JwtSessionManagerOptions<Data>,
-  sessions: Pick<ResolvedOptions, "seal">,
+  sessions: Pick<ResolvedOptions, "seal" | "limits">,
 ): ResolvedJwtOptions {
   refuseUnknown(options, NAMES, "");
   const isSingle = oneOf(options.tokens, ["pair", "single"], "tokens") === "single";
@@ -84,6 +84,11 @@ export function resolveJwtOptions<Data extends object>(
   if (accessTtl < 1000) throw new OptionsError("accessTtl: at least a second; JWTs count in seconds.");
   if (isOffline && accessTtl > MAX_OFFLINE) {
     throw new OptionsError("accessTtl: an hour at most with verification: 'offline', for nobody can end such a token.");
+  }
+  if (sessions.limits?.onLimit === "reuse") {
+    throw new OptionsError(
+      "limits.onLimit: 'reuse' is not for JWT sessions: of clients with one token, one refreshes.",
+    );
   }
   if (isSingle && sessions.seal !== "server") {
     throw new OptionsError("tokens: 'single' needs seal: 'server', for no JWT opens split data.");

@@ -22,7 +22,7 @@ export const SESSION_CLAIMS: readonly string[] = ["sub", "sid", "jti"];
 const RESERVED = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth", "auth_time", "act", "cnf"];
 
 /**
- * The claims of a new token for a session as it is now; it ends with the session, if not before.
+ * The claims of a new token for a session as it is now, issued at `now`; it ends with the session, if not before.
  *
  * @throws {OptionsError} or {DataInvalidError} when the application's claims are none that a token can have.
  */
@@ -30,8 +30,8 @@ export function claimsOfSession(
   engine: Engine,
   { issuer, audiences, accessTtl, claims }: ResolvedJwtOptions,
   { envelope, record }: Snapshot,
+  now: number,
 ): SessionClaims {
-  const now = engine.now();
   const { id, userId, roles, authenticatedAt, actor, generation } = envelope;
   const [first = "", ...others] = audiences;
   const own = claims === null ? {} : checkOwn(claims(infoOf(envelope, null)), engine);

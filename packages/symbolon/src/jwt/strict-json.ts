@@ -1,6 +1,7 @@
 /**
  * JSON as strictly as a token has to be read: UTF-8 without errors or a byte order mark, an object, no member twice at
- * any depth (RFC 7519 section 4, RFC 8725 section 3.7; R-119). `JSON.parse` alone takes the last of two members.
+ * any depth, no half of a character (RFC 7519 section 4, RFC 8725 section 3.7, RFC 7493 section 2.1; R-119).
+ * `JSON.parse` alone takes the last of two members.
  */
 
 /** A JSON object that nothing vouches for yet. */
@@ -8,21 +9,24 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 
 // A byte order mark is kept, so that the parser stumbles over it.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+// Only an escape can say one. Two that differ would be the same once written as UTF-8.
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** Reads an object of at most so many levels; null for anything else. Never throws; linear in the bytes. */
 export function readJsonObject(bytes: Uint8Array, levels: number): JsonObject | null {
   try {
     const text = utf8.decode(bytes);
+    // Before the parser, which takes its time over what is nested deep.
+    if (!isPlain(text, levels)) return null;
     const value: unknown = JSON.parse(text);
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject && hasPlainMembers(text, levels) ? (value as JsonObject) : null;
+    return typeof value === "object" && !Array.isArray(value) ? (value as JsonObject | null) : null;
   } catch {
     return null;
   }
 }
 
-/** Walks well-formed JSON: its depth, and the names of members of every object in it. */
-function hasPlainMembers(text: string, levels: number): boolean {
+/** Walks what may be JSON: its depth, the names of members of every object in it, and its strings. */
+function isPlain(text: string, levels: number): boolean {
   // The names met so far in each object around; null for a list.
   const around: (Set<string> | null)[] = [];
   let isNameNext = false;
@@ -38,7 +42,8 @@ function hasPlainMembers(text: string, levels: number): boolean {
       isNameNext = around.at(-1) !== null;
     } else if (character === '"') {
       const end = endOfString(text, at);
-      if (isNameNext && !isNewName(around.at(-1), text.slice(at, end))) return false;
+      const content = contentOf(text.slice(at, end));
+      if (content === null || (isNameNext && !isNewName(around.at(-1), content))) return false;
       isNameNext = false;
       at = end - 1;
     }
@@ -46,17 +51,23 @@ function hasPlainMembers(text: string, levels: number): boolean {
   return true;
 }
 
-function isNewName(names: Set<string> | null | undefined, literal: string): boolean {
-  const name = JSON.parse(literal) as string;
+function isNewName(names: Set<string> | null | undefined, name: string): boolean {
   // A member of this name changes what an object is once somebody merges it (R-102).
   if (name === "__proto__" || names?.has(name) === true) return false;
   names?.add(name);
   return true;
 }
 
-/** The place behind the closing quote. */
+/** What a string literal says; null for half a character. */
+function contentOf(literal: string): string | null {
+  if (!literal.includes("\\")) return literal.slice(1, -1);
+  const content = JSON.parse(literal) as string;
+  return LONE_SURROGATE.test(content) ? null : content;
+}
+
+/** The place behind the closing quote, or behind the text when there is none. */
 function endOfString(text: string, start: number): number {
   let at = start + 1;
-  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
   return at + 1;
 }

@@ -180,7 +180,7 @@ describeEvery(
   "API tokens",
   "admission",
   ({ target, variant, url }) => {
-    const processes = async (perUser = 100): Promise<[ApiTokens, ApiTokens, SessionManager]> => {
+    const managers = async (perUser = 100): Promise<[ApiTokens, ApiTokens, SessionManager]> => {
       const storage = await storageFor(target, variant, url);
       const keys = [generateKey()];
       const [one, two] = [
@@ -190,8 +190,8 @@ describeEvery(
       return [apiTokens(one, { perUser }), apiTokens(two, { perUser }), two];
     };
 
-    it("made by one process are opened, listed and revoked by another", async () => {
-      const [one, two, sessions] = await processes();
+    it("made over one client are opened, listed and revoked over another", async () => {
+      const [one, two, sessions] = await managers();
       const made = [await make(one), await make(one)];
       expect(await liveOf(two, made)).toEqual([true, true]);
       expect((await two.list(USER)).tokens.map(({ id }) => id).toSorted()).toEqual(
@@ -204,7 +204,7 @@ describeEvery(
     });
 
     it("are never more than the limit, whoever makes them at once, and two who revoke one end it once", async () => {
-      const [one, two] = await processes(5);
+      const [one, two] = await managers(5);
       const results = await Promise.allSettled(
         Array.from({ length: 16 }, (_, round) => make(round % 2 === 0 ? one : two)),
       );

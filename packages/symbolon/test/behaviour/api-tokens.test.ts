@@ -236,7 +236,7 @@ describe("how many API tokens a user may have", () => {
     expect(() => apiTokens(sessions, { perUser: 5 })).toThrow(/perUser: this store cannot count/);
   });
 
-  it("hands out no token twice where sessions are reused, and keeps no secret for it", async () => {
+  it("hands out no token twice where sessions are reused", async () => {
     const { tokens } = world({ seal: "server", limits: { perUser: 1, onLimit: "reuse" } });
     const made = [await tokens.create(USER, { name: NAME }), await tokens.create(USER, { name: NAME })];
     expect(new Set(made.map(({ token }) => token)).size).toBe(2);
@@ -264,6 +264,29 @@ describe("the list of a user's API tokens", () => {
     expect(seen.map(({ name }) => name)).toEqual(["three", "two", "one"]);
     expect(await tokens.count(USER)).toBe(3);
     for (const info of seen) expect(await tokens.get(USER, info.id)).toEqual(info);
+  });
+
+  it("shows none that is over, nor what is none, whatever the store lists", async () => {
+    const clock = manualClock();
+    const inner = memoryStore();
+    let extra: readonly unknown[] = [];
+    const late: Store = intercept<Store>(inner, async (asked) => {
+      if (asked.method !== "listByOwner") return asked.proceed();
+      const [owner, page, call] = asked.args as Parameters<typeof inner.listByOwner>;
+      const listed = await inner.listByOwner(owner, page, { ...call, now: 0 });
+      return { ...listed, records: [...listed.records, ...extra] };
+    });
+    const sessions = manager({ store: late, clock });
+    const tokens = apiTokens(sessions);
+    await tokens.create(USER, { name: "short", lifetime: "1h" });
+    clock.advance(HOUR);
+    await tokens.create(USER, { name: "long" });
+    await sessions.create({ userId: USER });
+    const call = { now: clock.now(), signal: new AbortController().signal };
+    extra = (await inner.scan({ cursor: null, limit: 10 }, call)).entries.filter((entry) => !("endedAt" in entry));
+    expect(extra).toHaveLength(3);
+    const names = (await tokens.list(USER)).tokens.map(({ name }) => name);
+    expect(new Set(names)).toEqual(new Set(["long"]));
   });
 
   it.each([{ limit: 0 }, { limit: 1001 }, { cursor: 5 }, { cursor: "x".repeat(1025) }, { offset: 1 }, null])(

@@ -26,6 +26,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { NextFunction, Request, Response } from "express";
 import type { Session, SessionManager, Store } from "symbolon";
+import type { JwtSessionManager } from "symbolon/jwt";
 
 interface Data { cart?: string[]; count: number }
 interface User { id: string; roles: string[]; stamp: string; mustChangePassword: boolean }
@@ -41,6 +42,7 @@ declare global {
     handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, done: (webSocket: object) => void): void;
   };
   const greet: (webSocket: object, userId: string) => void;
+  const createJwtSessionManager: typeof import("symbolon/jwt").createJwtSessionManager;
   const createSessionManager: typeof import("symbolon").createSessionManager;
   const memoryStore: typeof import("symbolon/stores/memory").memoryStore;
   const sqliteStore: typeof import("symbolon/stores/sqlite").sqliteStore;
@@ -59,6 +61,7 @@ declare global {
   const keys: string[];
   const id: string;
   const sessions: SessionManager<Data>;
+  const jwts: JwtSessionManager<Data>;
   const session: Session<Data>;
   const showAccount: Handler;
   const deleteAccount: Handler;

@@ -17,13 +17,15 @@ async function namesOf(subpath: string): Promise<string[]> {
 }
 
 describe("the exports of package.json", () => {
-  it("are the index, testing, the sealed cookie, and every file of stores, frameworks and auth, and nothing else", () => {
+  it("are the index, testing, the sealed cookie, JWTs, and every file of stores, frameworks and auth, and nothing else", () => {
     const found = ["stores", "frameworks", "auth"].flatMap((folder) =>
       readdirSync(new URL(`src/${folder}/`, PACKAGE))
         .filter((file) => file.endsWith(".ts"))
         .map((file) => `./${folder}/${file.slice(0, -".ts".length)}`),
     );
-    expect(Object.keys(subpaths).toSorted()).toEqual([".", "./testing", "./sealed-cookie", ...found].toSorted());
+    expect(Object.keys(subpaths).toSorted()).toEqual(
+      [".", "./testing", "./sealed-cookie", "./jwt", ...found].toSorted(),
+    );
     expect(self).toBe("./package.json");
   });
 
@@ -94,7 +96,9 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   "./stores/postgres": ["postgresMigrations", "postgresStore"],
   "./stores/redis": ["redisStore"],
   "./sealed-cookie": ["sealedCookie"],
+  "./jwt": ["claimsOf", "createJwtSessionManager", "createJwtVerifier", "generateJwtKey", "unsafeDecodeJwt"],
   "./frameworks/node": [
+    "challengeOf",
     "refusalOf",
     "requireFresh",
     "requireLogin",
@@ -106,6 +110,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     "withSession",
   ],
   "./frameworks/express": [
+    "challengeOf",
     "expressSession",
     "refusalOf",
     "requireFresh",
@@ -116,6 +121,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     "sessionOf",
   ],
   "./frameworks/fetch": [
+    "challengeOf",
     "refusalOf",
     "requireFresh",
     "requireLogin",

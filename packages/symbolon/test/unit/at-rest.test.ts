@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { apiTokens } from "../../src/auth/api-tokens.ts";
 import { engineOf } from "../../src/core/manager.ts";
 import { digestBytes } from "../../src/crypto/derive.ts";
 import type { Snapshot } from "../../src/core/record.ts";
@@ -113,12 +114,32 @@ async function live(sessions: SessionManager): Promise<Secrets> {
   return secrets;
 }
 
+/** Twenty API tokens that were used. */
+async function liveByApiToken(sessions: SessionManager): Promise<Secrets> {
+  const secrets: Secrets = { needles: [], tokens: [] };
+  const word = (): string => {
+    const text = randomBytes(12).toString("hex");
+    secrets.needles.push(Buffer.from(text));
+    return text;
+  };
+  const apiKeys = apiTokens(sessions);
+  for (let index = 0; index < 20; index++) {
+    const options = { name: word(), roles: [word()], extra: { note: word() }, tenant: word() };
+    const { token, info } = await apiKeys.create(word(), options);
+    await (await apiKeys.validate(token))?.update((data) => void (data["cursor"] = word()));
+    secrets.tokens.push(token);
+    secrets.needles.push(Buffer.from(token), Buffer.from(token.slice(3), "base64url"), Buffer.from(info.id));
+  }
+  return secrets;
+}
+
 describe.each(stages)("a dump of the %s store after 100 sessions", (_, open) => {
-  it("holds no 8-byte window of any token, handle, user, tenant, role, note, device or data value", async () => {
+  it("holds no 8-byte window of any token, name, handle, user, tenant, role, note, device or data value", async () => {
     for (const seal of ["split", "server"] as const) {
       const stage = open();
       const sessions = createSessionManager({ store: stage.store, keys: [KEY], seal, pruneEvery: false });
       const { needles } = await live(sessions);
+      needles.push(...(await liveByApiToken(sessions)).needles);
       const windows = windowsOf(needles);
       const dump = await stage.dump();
       expect(windows.size).toBeGreaterThan(10_000);
@@ -134,6 +155,8 @@ describe.each(stages)("a dump of the %s store after 100 sessions", (_, open) => 
     const stage = open();
     const sessions = createSessionManager({ store: stage.store, keys: [KEY], pruneEvery: false });
     const { tokens } = await live(sessions);
+    await liveByApiToken(sessions);
+    const apiKeys = apiTokens(sessions);
     const values = valuesOf(await entriesOf(stage.store));
     expect(values.length).toBeGreaterThan(400);
     for (const value of values) {
@@ -141,6 +164,7 @@ describe.each(stages)("a dump of the %s store after 100 sessions", (_, open) => 
       for (const text of texts) {
         expect(await sessions.validate(text)).toBeNull();
         expect(await sessions.validate(`s1_${text}`)).toBeNull();
+        expect(await apiKeys.validate(`k1_${text}`)).toBeNull();
       }
     }
     expect(await sessions.validate(tokens.at(-1) ?? "")).not.toBeNull();
@@ -239,6 +263,18 @@ describe("the store and the server's key together, without the tokens", () => {
     const seen: unknown[] = [];
     await admin.update("user-1", id, { data: (data) => void seen.push(data["cart"]) });
     expect(seen).toEqual([["tea"]]);
+  });
+
+  it("open no API token's secret, also where sessions keep theirs to be handed out again", async () => {
+    const store = memoryStore();
+    const limits = { perUser: 1, onLimit: "reuse" } as const;
+    const sessions = createSessionManager({ store, keys: [KEY], seal: "server", limits, pruneEvery: false });
+    await sessions.create({ userId: "user-1" });
+    await apiTokens(sessions).create("user-1", { name: "build server" });
+    const kept = (await snapshotsOf(sessions, store)).map(({ envelope }) => [envelope.apiToken, envelope.secret]);
+    expect(kept).toHaveLength(2);
+    expect(kept).toContainEqual(["build server", undefined]);
+    expect(kept).toContainEqual([undefined, expect.any(String)]);
   });
 
   it("keep a session split that began so, after the manager was switched to 'server'", async () => {

@@ -2,6 +2,7 @@
 import { createSessionManager, generateKey, type RotationOptions, type SessionManager } from "symbolon";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { describeEvery, type NamedVariant, onePerServer } from "../../support/every-variant.ts";
+import { AUDIENCE, foundBy, generationOf, ISSUER, jwtKey, jwtsOver } from "../../support/jwt-sessions.ts";
 import { opened } from "../../support/sessions.ts";
 import type { Handle, Where } from "../../support/targets.ts";
 import { type RunningWorker, spawnWorker } from "../../support/workers.ts";
@@ -35,10 +36,11 @@ const rotationsIn = (events: readonly string[]): number[] =>
   ["rotated", "reuse-detected"].map((wanted) => count(events, (type) => type === wanted));
 
 /** What the processes do with the token. */
-type Way = "visit" | "refresh";
+type Way = "visit" | "refresh" | "refreshPair";
 
 const WITH_GRACE = { every: "15m", grace: "60s" } as const;
 const GOOD_ONCE = { every: "15m", grace: 0 } as const;
+const JWT = { issuer: ISSUER, audience: AUDIENCE, signing: [jwtKey] } as const;
 
 /** Four processes on one storage, and a manager here whose clock is as far ahead as theirs. */
 class Stage {
@@ -89,7 +91,7 @@ class Stage {
 
   async #playOne(way: Way, rotation: RotationOptions): Promise<Round> {
     const { token } = await this.manager(0).create({ userId: USER, data: { begun: true } });
-    const orders = { way, rotation, token, times: REQUESTS, startAt: Date.now() + 30 };
+    const orders = { way, rotation, token, jwt: JWT, times: REQUESTS, startAt: Date.now() + 30 };
     for (const [mark, { tell }] of this.#workers.entries()) tell({ ...orders, mark });
     const said = await Promise.all(this.#workers.map(async ({ nextLine }) => JSON.parse(await nextLine()) as Said));
     return {
@@ -130,6 +132,19 @@ describeEvery(
         const [next, ...others] = new Set(answers.map((answer) => answer.token));
         expect([others, next === null, next === token]).toEqual([[], false, false]);
         expect(rotationsIn(events)).toEqual([1, 0]);
+      }
+    });
+
+    it("get access tokens that are all good from a refresh of JWT sessions, with one refresh token", async () => {
+      for (const { token, answers, events } of await stage.play("refreshPair", WITH_GRACE)) {
+        const [next, ...others] = new Set(answers.map((answer) => answer.token));
+        expect([others, next === null, next === token]).toEqual([[], false, false]);
+        expect(rotationsIn(events)).toEqual([1, 0]);
+        const access = new Set(answers.map(({ found }) => found ?? ""));
+        expect(access.size).toBe(PROCESSES * REQUESTS);
+        expect(new Set([...access].map(generationOf))).toEqual(new Set([2]));
+        const jwts = jwtsOver(stage.manager());
+        for (const one of access) expect(await foundBy(jwts, one)).toBe(USER);
       }
     });
 

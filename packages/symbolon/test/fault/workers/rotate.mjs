@@ -6,6 +6,7 @@
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSessionManager, openSession } from "symbolon";
+import { createJwtSessionManager } from "symbolon/jwt";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 process.stdout.write("ready\n");
@@ -31,6 +32,12 @@ const ways = {
   async refresh(sessions, { token }) {
     const session = await sessions.refresh(token);
     return { found: session?.userId ?? null, token: session?.token ?? null };
+  },
+
+  /** As `refresh`, in a pair: `found` is the access token. */
+  async refreshPair(sessions, { token, jwt }) {
+    const issued = await createJwtSessionManager({ sessions, ...jwt }).refresh(token);
+    return { found: issued?.accessToken ?? null, token: issued?.refreshToken ?? null };
   },
 };
 

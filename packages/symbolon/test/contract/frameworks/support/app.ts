@@ -1,7 +1,11 @@
 /** What the binding contract knows of a framework: one small application, told in neutral words. */
 import type { Duration, OpenOptions, Session, SessionManager } from "symbolon";
 import type { GuardRefusal, StampOf } from "symbolon/auth/guards";
+import type { JwtSessionManager } from "symbolon/jwt";
 import type { Asking, Question } from "./client.ts";
+
+/** What a binding opens sessions with. */
+export type Opener = SessionManager | JwtSessionManager;
 
 /** A body sent bit by bit. */
 export interface BodyStream {
@@ -62,7 +66,7 @@ export interface Target {
    * handler, and looks at the session of the innermost. `options` are those of the bindings, one by one.
    */
   serve(
-    managers: readonly [SessionManager, ...SessionManager[]],
+    managers: readonly [Opener, ...Opener[]],
     handler: Handler,
     guarding?: Guarding,
     options?: readonly OpenOptions[],

@@ -1,9 +1,8 @@
 /** The contract's application on Express 4 and 5. */
 import express5, { type Express, type NextFunction, type Request, type Response } from "express";
 import express4 from "express4";
-import type { SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/express";
-import type { Exchange, GuardMakers, Guarding, Target } from "./app.ts";
+import type { Exchange, Guarding, GuardMakers, Opener, Target } from "./app.ts";
 import type { Listener } from "./node-targets.ts";
 import { respondVia, serveHttp1 } from "./node-targets.ts";
 
@@ -40,7 +39,7 @@ const GUARDS: GuardMakers<
 /** A guard as middleware; where there are several managers, it has to be told whose session to look at. */
 function guardOf(
   { choose, onRefused }: Guarding,
-  managers: readonly SessionManager[],
+  managers: readonly Opener[],
 ): binding.GuardMiddleware<Request, Response> {
   const innermost = managers.length > 1 ? managers.at(-1) : undefined;
   return choose(GUARDS, {

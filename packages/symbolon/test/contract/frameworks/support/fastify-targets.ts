@@ -2,9 +2,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import type { SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/fastify";
-import type { GuardMakers, Guarding, Respond, Target } from "./app.ts";
+import type { GuardMakers, Guarding, Opener, Respond, Target } from "./app.ts";
 import { serveHttp1 } from "./node-targets.ts";
 import { streamOf } from "./streams.ts";
 
@@ -49,7 +48,7 @@ export function makeFastify(reported: unknown[]): FastifyInstance {
   return app;
 }
 
-function guardOf({ choose, onRefused }: Guarding, managers: readonly SessionManager[]): binding.FastifyHook {
+function guardOf({ choose, onRefused }: Guarding, managers: readonly Opener[]): binding.FastifyHook {
   const innermost = managers.length > 1 ? managers.at(-1) : undefined;
   return choose(GUARDS, {
     ...(innermost !== undefined && { sessions: innermost }),

@@ -1,15 +1,15 @@
 /** The contract's application on a Fetch handler: called directly, and behind a small adapter to sockets. */
 import type http from "node:http";
-import type { OpenOptions, SessionManager } from "symbolon";
+import type { OpenOptions } from "symbolon";
 import * as binding from "symbolon/frameworks/fetch";
-import type { Exchange, GuardMakers, Guarding, Handler, Respond, Served, Target } from "./app.ts";
+import type { Exchange, Guarding, GuardMakers, Handler, Opener, Respond, Served, Target } from "./app.ts";
 import { type Asking, collect, deferred, type Question } from "./client.ts";
 import { type AnyRequest, type AnyResponse, serveHttp1 } from "./node-targets.ts";
 
 export type FetchHandler = (request: Request) => Promise<Response>;
 
 /** Answers once the handler has said what to; what it does later goes on beside the response. */
-export async function answerOf(handler: Handler, request: Request, sessions: SessionManager): Promise<Response> {
+export async function answerOf(handler: Handler, request: Request, sessions: Opener): Promise<Response> {
   const response = deferred<Response>();
   let stream: ReadableStreamDefaultController<Uint8Array> | null = null;
   const respond: Respond = {
@@ -70,7 +70,7 @@ type SessionHandler = binding.FetchHandler<Record<string, unknown>, []>;
 const GUARDS: GuardMakers<binding.GuardOptions, binding.HandlerGuard> = binding;
 
 /** Puts a guard before a handler. */
-function guarded(handler: SessionHandler, { choose, onRefused }: Guarding, sessions: SessionManager): SessionHandler {
+function guarded(handler: SessionHandler, { choose, onRefused }: Guarding, sessions: Opener): SessionHandler {
   const options: binding.GuardOptions =
     onRefused === undefined
       ? {}
@@ -79,7 +79,7 @@ function guarded(handler: SessionHandler, { choose, onRefused }: Guarding, sessi
 }
 
 function fetchHandler(
-  managers: readonly [SessionManager, ...SessionManager[]],
+  managers: readonly [Opener, ...Opener[]],
   handler: Handler,
   guarding?: Guarding,
   options: readonly OpenOptions[] = [],

@@ -1,21 +1,20 @@
 /** The contract's application on Hono, on Node. */
 import { getRequestListener } from "@hono/node-server";
 import { type Context, Hono } from "hono";
-import type { SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/hono";
-import type { GuardMakers, Guarding, Target } from "./app.ts";
+import type { GuardMakers, Guarding, Opener, Target } from "./app.ts";
 import { answerOf } from "./fetch-targets.ts";
 import { serveHttp1 } from "./node-targets.ts";
 
 const GUARDS: GuardMakers<binding.GuardOptions, binding.HonoMiddleware> = binding;
 
-function guardOf({ choose, onRefused }: Guarding, managers: readonly SessionManager[]): binding.HonoMiddleware {
+function guardOf({ choose, onRefused }: Guarding, managers: readonly Opener[]): binding.HonoMiddleware {
   const innermost = managers.length > 1 ? managers.at(-1) : undefined;
   return choose(GUARDS, {
     ...(innermost !== undefined && { sessions: innermost }),
     ...(onRefused !== undefined && {
       onRefused: (context, refusal) =>
-        answerOf((exchange) => onRefused(refusal, exchange), context.req.raw, managers[0] as SessionManager),
+        answerOf((exchange) => onRefused(refusal, exchange), context.req.raw, managers[0] as Opener),
     }),
   });
 }

@@ -1,9 +1,8 @@
 /** The contract's application on Koa. */
 import { PassThrough } from "node:stream";
 import Koa, { type Context } from "koa";
-import type { SessionManager } from "symbolon";
 import * as binding from "symbolon/frameworks/koa";
-import type { GuardMakers, Guarding, Respond, Target } from "./app.ts";
+import type { GuardMakers, Guarding, Opener, Respond, Target } from "./app.ts";
 import { deferred } from "./client.ts";
 import { serveHttp1 } from "./node-targets.ts";
 import { streamOf } from "./streams.ts";
@@ -46,7 +45,7 @@ async function answer(context: Context, handle: (respond: Respond) => unknown): 
   ]);
 }
 
-function guardOf({ choose, onRefused }: Guarding, managers: readonly SessionManager[]): binding.KoaMiddleware {
+function guardOf({ choose, onRefused }: Guarding, managers: readonly Opener[]): binding.KoaMiddleware {
   const innermost = managers.length > 1 ? managers.at(-1) : undefined;
   return choose(GUARDS, {
     ...(innermost !== undefined && { sessions: innermost }),

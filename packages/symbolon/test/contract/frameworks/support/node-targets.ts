@@ -2,9 +2,9 @@
 import http from "node:http";
 import http2 from "node:http2";
 import type { Duplex } from "node:stream";
-import type { OpenOptions, Session, SessionManager } from "symbolon";
+import type { OpenOptions, Session } from "symbolon";
 import * as binding from "symbolon/frameworks/node";
-import type { BodyStream, GuardMakers, Guarding, Handler, Respond, Served, Target } from "./app.ts";
+import type { BodyStream, Guarding, GuardMakers, Handler, Opener, Respond, Served, Target } from "./app.ts";
 import { askHttp1, askHttp2, closeServer, listen } from "./client.ts";
 
 /** What is common to the responses of both. */
@@ -49,7 +49,7 @@ export async function serveHttp2(listener: Listener, reported: readonly unknown[
 
 /** The listener of one or several managers around a handler, the first one outermost. */
 export function nodeListener(
-  managers: readonly [SessionManager, ...SessionManager[]],
+  managers: readonly [Opener, ...Opener[]],
   handler: NodeHandler,
   onError: (error: unknown) => void,
   options: readonly OpenOptions[] = [],
