@@ -8,7 +8,7 @@ import {
   randomFillSync,
   timingSafeEqual,
 } from "node:crypto";
-import type { Case } from "./measure.ts";
+import { type Case, cpuCase } from "./measure.ts";
 
 /** Floors over `count` sessions of the same data. */
 export function floors(text: string, count: number): Case[] {
@@ -19,12 +19,11 @@ export function floors(text: string, count: number): Case[] {
 function digestAndMap(count: number): Case {
   const ids = Array.from({ length: count }, () => randomBytes(32).toString("base64url"));
   const sessions = new Map(ids.map((id) => [hash("sha256", id, "base64url"), { id }]));
-  return {
-    name: "floor: SHA-256 and Map",
+  return cpuCase("floor: SHA-256 and Map", {
     run(index) {
       if (!sessions.has(hash("sha256", ids[index % count] ?? "", "base64url"))) throw new Error("not found");
     },
-  };
+  });
 }
 
 /** What express-session does to its cookie, without the rest. */
@@ -34,8 +33,7 @@ function signedCookie(count: number): Case {
   const cookies = Array.from({ length: count }, () => randomBytes(24).toString("base64url")).map(
     (id) => `${id}.${sign(id)}`,
   );
-  return {
-    name: "floor: signed cookie check",
+  return cpuCase("floor: signed cookie check", {
     run(index) {
       const cookie = cookies[index % count] ?? "";
       const dot = cookie.indexOf(".");
@@ -43,14 +41,13 @@ function signedCookie(count: number): Case {
         throw new Error("forged");
       }
     },
-  };
+  });
 }
 
 function openSealed(text: string, count: number): Case {
   const key = randomBytes(32);
   const records = Array.from({ length: count }, () => sealText(key, randomBytes(12), text));
-  return {
-    name: "floor: AES-256-GCM open",
+  return cpuCase("floor: AES-256-GCM open", {
     run(index) {
       const { nonce, sealed, tag } = records[index % count] ?? sealText(key, randomBytes(12), text);
       const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: 16 });
@@ -59,18 +56,17 @@ function openSealed(text: string, count: number): Case {
       decipher.final();
       if (plain.length !== text.length) throw new Error("not opened");
     },
-  };
+  });
 }
 
 function seal(text: string): Case {
   const key = randomBytes(32);
   const nonce = Buffer.alloc(12);
-  return {
-    name: "floor: AES-256-GCM seal",
+  return cpuCase("floor: AES-256-GCM seal", {
     run() {
       sealText(key, randomFillSync(nonce), text);
     },
-  };
+  });
 }
 
 function sealText(key: Buffer, nonce: Buffer, text: string): { nonce: Buffer; sealed: Buffer; tag: Buffer } {

@@ -1,9 +1,15 @@
-/** Interleaved measuring: every round runs every case once, so that a slow moment of the machine meets them all. */
+/** Interleaved measuring: every round takes every case once, so that a slow moment of the machine meets them all. */
 import { setTimeout as wait } from "node:timers/promises";
 
 /** One thing to measure. */
 export interface Case {
   readonly name: string;
+  /** What it costs, in one round. */
+  readonly sample: (effort: Effort) => Promise<number>;
+}
+
+/** Something that is done again and again. */
+export interface Work {
   /** Runs before every pass, outside the clock. */
   readonly prepare?: () => Promise<void> | void;
   /** One operation; `index` counts from 0 in every pass. */
@@ -15,53 +21,85 @@ export interface Effort {
   readonly rounds: number;
   /** Operations of one pass. */
   readonly operations: number;
-  /** Passes are repeated until a sample has taken this much CPU time, after a third of it unmeasured. */
+  /** Passes are repeated until a sample has taken this much time, after a third of it unmeasured. */
   readonly sampleMs: number;
 }
 
-/** CPU microseconds per operation by case, one entry a round. */
+/** What each case cost, one entry a round. */
 export type Samples = ReadonlyMap<string, readonly number[]>;
 
-/** Measures CPU time (all threads, collection included) of every case in every round. */
+/** Measures every case in every round. */
 export async function measure(cases: readonly Case[], effort: Effort): Promise<Samples> {
-  const samples = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
+  const byName = new Map(cases.map((entry) => [entry.name, entry]));
   // The first rounds run code that is not optimised yet; they are not counted.
-  const warmUps = Math.min(2, effort.rounds);
-  for (let round = 0; round < effort.rounds + warmUps; round++) {
-    // Another order each time: none always follows the same neighbour.
-    const start = (round * 7) % cases.length;
-    for (const entry of [...cases.slice(start), ...cases.slice(0, start)]) {
-      const cost = await sample(entry, effort);
-      if (round >= warmUps) samples.get(entry.name)?.push(cost);
-    }
-  }
-  return samples;
+  return interleave([...byName.keys()], effort.rounds, Math.min(2, effort.rounds), async (name) => {
+    const cost = await byName.get(name)?.sample(effort);
+    return cost ?? Number.NaN;
+  });
 }
 
-async function sample(entry: Case, { operations, sampleMs }: Effort): Promise<number> {
+/** Takes one result of each name in every round, after so many rounds that are not counted. */
+export async function interleave<Result>(
+  names: readonly string[],
+  rounds: number,
+  warmUps: number,
+  take: (name: string) => Promise<Result>,
+): Promise<Map<string, Result[]>> {
+  const results = new Map<string, Result[]>(names.map((name) => [name, []]));
+  for (let round = 0; round < rounds + warmUps; round++) {
+    // Another order each time: none always follows the same neighbour.
+    const start = (round * 7) % names.length;
+    for (const name of [...names.slice(start), ...names.slice(0, start)]) {
+      const result = await take(name);
+      if (round >= warmUps) results.get(name)?.push(result);
+    }
+  }
+  return results;
+}
+
+/** A case of this process: CPU microseconds of one operation, all threads and collection included. */
+export function cpuCase(name: string, work: Work): Case {
+  return { name, sample: (effort) => cpuCost(work, effort) };
+}
+
+/** CPU microseconds of one operation. */
+export async function cpuCost(work: Work, { operations, sampleMs }: Effort): Promise<number> {
   // Not a full collection: it throws optimised code away, and the case would pay for making it again.
   globalThis.gc?.({ type: "minor" });
   await wait(2);
-  await run(entry, operations, sampleMs / 3);
-  return run(entry, operations, sampleMs);
+  await pass(work, operations, sampleMs / 3, cpuClock);
+  return pass(work, operations, sampleMs, cpuClock);
 }
 
-/** Runs passes until they took so long; answers the CPU microseconds of one operation. */
-async function run(entry: Case, operations: number, leastMs: number): Promise<number> {
+/** Microseconds that one operation takes, waiting included. */
+export async function wallCost(work: Work, { operations, sampleMs }: Effort): Promise<number> {
+  return pass(work, operations, sampleMs, wallClock);
+}
+
+/** Runs passes until they took so long; answers the microseconds of one operation. */
+async function pass(work: Work, operations: number, leastMs: number, clock: () => number): Promise<number> {
   let spent = 0;
   let done = 0;
   while (done === 0 || spent < leastMs * 1000) {
-    await entry.prepare?.();
-    const before = process.cpuUsage();
+    await work.prepare?.();
+    const before = clock();
     for (let index = 0; index < operations; index++) {
-      const pending = entry.run(index);
+      const pending = work.run(index);
       if (pending !== undefined) await pending;
     }
-    const { user, system } = process.cpuUsage(before);
-    spent += user + system;
+    spent += clock() - before;
     done += operations;
   }
   return spent / done;
+}
+
+function cpuClock(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
+function wallClock(): number {
+  return performance.now() * 1000;
 }
 
 export function median(values: readonly number[]): number {
@@ -71,8 +109,27 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? high : ((sorted[middle - 1] ?? Number.NaN) + high) / 2;
 }
 
+/** The median cost of a case. */
+export function medianOf(samples: Samples, name: string): number {
+  return median(samples.get(name) ?? []);
+}
+
 /** The median of the ratios of two cases, each taken inside one round. */
 export function medianRatio(samples: Samples, name: string, base: string): number {
-  const divisors = samples.get(base) ?? [];
-  return median((samples.get(name) ?? []).map((value, round) => value / (divisors[round] ?? Number.NaN)));
+  return medianOfRounds((cost, of) => cost / of, samples, name, base);
+}
+
+/** The median of what a case costs more than another, each taken inside one round. */
+export function medianOverhead(samples: Samples, name: string, base: string): number {
+  return medianOfRounds((cost, of) => cost - of, samples, name, base);
+}
+
+function medianOfRounds(
+  compare: (cost: number, base: number) => number,
+  samples: Samples,
+  name: string,
+  base: string,
+): number {
+  const bases = samples.get(base) ?? [];
+  return median((samples.get(name) ?? []).map((cost, round) => compare(cost, bases[round] ?? Number.NaN)));
 }

@@ -1,0 +1,69 @@
+/** What a measurement works with: how much to do, and the servers and processes it needs, started when first asked for. */
+import { startPostgres, startRedis } from "symbolon-servers";
+import { CandidateProcess } from "./candidate-process.ts";
+import { type Candidate, nameOf } from "./candidates/candidate.ts";
+import type { Report } from "./report.ts";
+
+/** How much is done. */
+export type Size = "full" | "quick" | "tiny";
+
+export interface Measurement {
+  readonly name: string;
+  /** In one line, for the list of what there is. */
+  readonly what: string;
+  run(bench: Bench): Promise<Report>;
+}
+
+interface Stopping {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export class Bench {
+  readonly size: Size;
+  readonly #servers = new Map<string, Promise<Stopping>>();
+  readonly #processes = new Map<string, Promise<CandidateProcess>>();
+
+  constructor(size: Size) {
+    this.size = size;
+  }
+
+  /** One of three, by how much is asked. */
+  pick<T>(choices: Readonly<Record<Size, T>>): T {
+    return choices[this.size];
+  }
+
+  async redisUrl(): Promise<string> {
+    return this.#server("SYMBOLON_REDIS_URL", startRedis);
+  }
+
+  async postgresUrl(): Promise<string> {
+    return this.#server("SYMBOLON_POSTGRES_URL", startPostgres);
+  }
+
+  /** The process of a candidate; the same one for all measurements. */
+  async processOf(candidate: Candidate): Promise<CandidateProcess> {
+    const name = nameOf(candidate);
+    const started =
+      this.#processes.get(name) ??
+      CandidateProcess.start(name, candidate.place === "Redis" ? await this.redisUrl() : "");
+    this.#processes.set(name, started);
+    return started;
+  }
+
+  async close(): Promise<void> {
+    for (const started of this.#processes.values()) {
+      const process = await started.catch(() => null);
+      process?.end();
+    }
+    for (const started of this.#servers.values()) await started.then((server) => server.stop(), Boolean);
+  }
+
+  async #server(variable: string, start: () => Promise<Stopping>): Promise<string> {
+    const given = process.env[variable];
+    if (given !== undefined) return given;
+    const started = this.#servers.get(variable) ?? start();
+    this.#servers.set(variable, started);
+    return (await started).url;
+  }
+}
