@@ -68,6 +68,14 @@ describe("the checker", () => {
     ["frameworks/koa.ts", `import type { Context } from "koa";`, /the package koa/],
     ["testing/index.ts", `import { createSessionManager } from "../core/manager.ts";`, /types of core/],
     ["testing/index.ts", `import { readFileSync } from "node:fs";`, /node:assert/],
+    ["testing/manual-clock.ts", `import { memoryStore } from "../stores/memory.ts";`, /stores\/memory\.ts/],
+    ["testing/contract/frameworks.ts", `import http from "node:http";`, /built-in node:http/],
+    [
+      "testing/contract/framework-stage.ts",
+      `import { createSessionManager, engineOf } from "../../core/manager.ts";`,
+      /imports engineOf of core\/manager\.ts as a value/,
+    ],
+    ["testing/contract/framework-stage.ts", `import { withSession } from "../../frameworks/node.ts";`, /node\.ts/],
     ["index.ts", `export { memoryStore } from "./stores/memory.ts";`, /public face/],
     ["helpers/strings.ts", ``, /no folder that the import rules know/],
     [
@@ -92,6 +100,11 @@ describe("the checker", () => {
     ["frameworks/koa.ts", `export { sessionOf } from "../http/index.ts";\nimport { head } from "./shared/head.ts";`],
     ["http/cookie.ts", `/**\n * @example\n * import { createServer } from "node:http";\n */\n// import x from "koa";`],
     ["testing/index.ts", `import assert from "node:assert/strict";\nexport * from "./manual-clock.ts";`],
+    [
+      "testing/contract/framework-stage.ts",
+      `import http2 from "node:http2";\nimport { createSessionManager } from "../../core/manager.ts";`,
+    ],
+    ["testing/framework-contract.ts", `import { type MemoryStore, memoryStore } from "../stores/memory.ts";`],
   ])("accepts in %s: %s", (path, source) => {
     expect(violationsOf(path, source)).toEqual([]);
   });

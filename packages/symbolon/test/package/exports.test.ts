@@ -170,7 +170,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   "./auth/one-time-tokens": ["oneTimeTokens"],
   "./auth/return-target": ["returnTarget"],
   "./auth/device-name": ["nameDevice"],
-  "./testing": ["faultyStore", "hasAbility", "manualClock", "storeContract"],
+  "./testing": ["faultyStore", "frameworkContract", "hasAbility", "manualClock", "storeContract"],
 };
 
 describe("the public names", () => {

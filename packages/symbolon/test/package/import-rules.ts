@@ -12,7 +12,7 @@ export interface Import {
 /** What a folder of `src` may import. */
 interface Rule {
   readonly why: string;
-  /** Paths of `src` (a file, or a folder ending in `/`) that may be imported as values. */
+  /** Paths of `src` (a file, a folder ending in `/`, or files by a prefix ending in `-`) that may be imported as values. */
   readonly values: readonly string[];
   /** Paths that may be imported as types only. */
   readonly types?: readonly string[];
@@ -42,6 +42,19 @@ const STORE_VALUES = {
     "isCaching",
     "isTombstone",
   ],
+};
+
+/** A case of the binding contract makes its own managers, on stores that it can watch and break, and is its own client. */
+const FRAMEWORK_CONTRACT: Rule = {
+  why: "the contract of bindings makes managers with createSessionManager, generateKey and memoryStore, and asks over node:http and node:http2; else it imports what testing does",
+  values: ["errors.ts", "testing/"],
+  types: ["core/", "auth/guards.ts", "http/index.ts", "crypto/keyring.ts", "stores/memory.ts"],
+  exceptions: {
+    "core/manager.ts": ["createSessionManager"],
+    "crypto/keyring.ts": ["generateKey"],
+    "stores/memory.ts": ["memoryStore"],
+  },
+  builtins: ["node:assert/strict", "node:http", "node:http2"],
 };
 
 const LAYERS = "errors <- crypto <- core <- auth, jwt, http <- frameworks; a layer imports only what is left of it";
@@ -93,6 +106,8 @@ const RULES: Readonly<Record<string, Rule>> = {
     exceptions: STORE_VALUES,
     builtins: "all",
   },
+  "testing/framework-contract.ts": FRAMEWORK_CONTRACT,
+  "testing/contract/framework-": FRAMEWORK_CONTRACT,
   "testing/": {
     why: "testing imports types of core, the feature tests of core/store.ts, errors, its own folder, node:assert and node:crypto",
     values: ["errors.ts", "testing/"],
@@ -180,7 +195,7 @@ function problemOf(path: string, { from, values, typeOnly }: Import, rule: Rule)
 }
 
 function isUnder(path: string, allowed: string): boolean {
-  return allowed.endsWith("/") ? path.startsWith(allowed) : path === allowed;
+  return /[/-]$/.test(allowed) ? path.startsWith(allowed) : path === allowed;
 }
 
 function resolve(importer: string, from: string): string {

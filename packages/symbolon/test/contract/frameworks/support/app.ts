@@ -1,62 +1,41 @@
-/** What the binding contract knows of a framework: one small application, told in neutral words. */
-import type { Duration, OpenOptions, Session, SessionManager } from "symbolon";
-import type { GuardRefusal, StampOf } from "symbolon/auth/guards";
+/** What the tests of bindings know of a framework: the application of the published contract, and a little more. */
+import { type OpenOptions, refusalOf, type SessionManager, sessionOf } from "symbolon";
+import type { GuardRefusal } from "symbolon/auth/guards";
 import type { JwtSessionManager } from "symbolon/jwt";
-import type { Asking, Question } from "./client.ts";
+import type {
+  Exchange as ContractExchange,
+  FrameworkTarget,
+  Guarding as ContractGuarding,
+  Respond,
+  ServedFramework,
+} from "symbolon/testing";
+import type { Client } from "./client.ts";
+
+export type { BodyStream, GuardMakers, Respond } from "symbolon/testing";
 
 /** What a binding opens sessions with. */
 export type Opener = SessionManager | JwtSessionManager;
 
-/** A body sent bit by bit. */
-export interface BodyStream {
-  /** Settles when the framework wants more. */
-  write(chunk: string | Uint8Array): Promise<void>;
-  end(chunk?: string): void;
-}
-
-/** How a handler answers, in whatever framework. */
-export interface Respond {
-  send(status: number, body?: string | null, headers?: Readonly<Record<string, string>>): void;
-  stream(headers?: Readonly<Record<string, string>>): BodyStream;
-}
-
 /** One request under way. */
-export interface Exchange {
+export interface Exchange extends ContractExchange {
   /** The framework's own request, for `sessionOf`. */
   readonly request: object;
-  /** Path and query. */
-  readonly path: string;
-  readonly session: Session;
-  readonly respond: Respond;
 }
 
 /** The application: called for every request. */
 export type Handler = (exchange: Exchange) => void | Promise<void>;
 
-/** The guards that every binding has. */
-export interface GuardMakers<Options, Guard> {
-  requireLogin(options?: Options): Guard;
-  requireRole(roles: string | readonly string[], options?: Options): Guard;
-  requireFresh(age: Duration, options?: Options): Guard;
-  requireStamp(stampOf: StampOf, options?: Options): Guard;
-  requirePending(awaiting: string, options?: Options): Guard;
-}
+/** A request that a guard refused, as who answers in its place sees it. */
+export type Refused = Pick<Exchange, "request" | "session" | "respond">;
 
 /** What stands before the handler. */
-export interface Guarding {
-  readonly choose: <Options, Guard>(makers: GuardMakers<Options, Guard>, options: Options) => Guard;
+export interface Guarding extends Pick<ContractGuarding, "choose"> {
   /** Answers instead of the guard. */
-  readonly onRefused?: (refusal: GuardRefusal, exchange: Pick<Exchange, "request" | "respond">) => void | Promise<void>;
+  readonly onRefused?: (refusal: GuardRefusal, exchange: Refused) => void | Promise<void>;
 }
 
 /** An application that is being served. */
-export interface Served {
-  /** Sends a request; `https` is what a trusted proxy would say, unless told otherwise. */
-  ask(question: Question): Asking;
-  /** What the application was told of failures: `onError`, or the error handlers of the framework. */
-  readonly reported: readonly unknown[];
-  close(): Promise<void>;
-}
+export interface Served extends Pick<Client, "ask">, Pick<ServedFramework, "reported" | "close"> {}
 
 /** A framework with our binding in it. */
 export interface Target {
@@ -71,4 +50,36 @@ export interface Target {
     guarding?: Guarding,
     options?: readonly OpenOptions[],
   ): Promise<Served>;
+}
+
+/** An application that listens. */
+export type ServedOverSockets = Served & ServedFramework;
+
+/** A target that the published contract can be run on, too. */
+export interface SocketTarget extends Target, Pick<FrameworkTarget, "abilities"> {
+  serve(...application: Parameters<Target["serve"]>): Promise<ServedOverSockets>;
+}
+
+/** What every binding of ours can do. */
+export const ALL: FrameworkTarget["abilities"] = ["streams", "guards", "several", "locks"];
+
+/** A request as a handler sees it. */
+export function exchangeOf(request: object, path: string, outermost: Opener, respond: Respond): Exchange {
+  return {
+    request,
+    path,
+    respond,
+    get session() {
+      return sessionOf(request, outermost);
+    },
+    get refusal() {
+      return refusalOf(request, outermost);
+    },
+    sessionOf: (sessions) => sessionOf(request, sessions),
+  };
+}
+
+/** A request that a guard refused: no binding tells its path in the same words. */
+export function refusedOf(request: object, outermost: Opener, respond: Respond): Refused {
+  return exchangeOf(request, "", outermost, respond);
 }

@@ -2,7 +2,7 @@
 import express5, { type Express, type NextFunction, type Request, type Response } from "express";
 import express4 from "express4";
 import * as binding from "symbolon/frameworks/express";
-import type { Exchange, Guarding, GuardMakers, Opener, Target } from "./app.ts";
+import { ALL, exchangeOf, type Guarding, type GuardMakers, type Opener, refusedOf, type SocketTarget } from "./app.ts";
 import type { Listener } from "./node-targets.ts";
 import { respondVia, serveHttp1 } from "./node-targets.ts";
 
@@ -39,37 +39,35 @@ const GUARDS: GuardMakers<
 /** A guard as middleware; where there are several managers, it has to be told whose session to look at. */
 function guardOf(
   { choose, onRefused }: Guarding,
-  managers: readonly Opener[],
+  managers: readonly [Opener, ...Opener[]],
 ): binding.GuardMiddleware<Request, Response> {
   const innermost = managers.length > 1 ? managers.at(-1) : undefined;
   return choose(GUARDS, {
     ...(innermost !== undefined && { sessions: innermost }),
     ...(onRefused !== undefined && {
-      onRefused: (request, response, refusal) => onRefused(refusal, { request, respond: respondVia(response) }),
+      onRefused: (request, response, refusal) =>
+        onRefused(refusal, refusedOf(request, managers[0], respondVia(response))),
     }),
   });
 }
 
-function expressTarget(name: string, make: MakeExpress, adopt: (handler: typeof catching) => typeof catching): Target {
+function expressTarget(
+  name: string,
+  make: MakeExpress,
+  adopt: (handler: typeof catching) => typeof catching,
+): SocketTarget {
   return {
     name,
+    abilities: ["http1", ...ALL],
     serve(managers, handler, guarding, options = []) {
       const app = make();
       const reported: unknown[] = [];
       for (const [at, sessions] of managers.entries()) app.use(binding.expressSession(sessions, options[at]));
       if (guarding !== undefined) app.use(guardOf(guarding, managers));
       app.use(
-        adopt(catching)((request, response) => {
-          const exchange: Exchange = {
-            request,
-            path: request.url,
-            get session() {
-              return binding.sessionOf(request, managers[0]);
-            },
-            respond: respondVia(response),
-          };
-          return handler(exchange);
-        }),
+        adopt(catching)((request, response) =>
+          handler(exchangeOf(request, request.url, managers[0], respondVia(response))),
+        ),
       );
       app.use((error: unknown, _request: Request, _response: Response, next: NextFunction) => {
         reported.push(error);
@@ -80,8 +78,8 @@ function expressTarget(name: string, make: MakeExpress, adopt: (handler: typeof 
   };
 }
 
-export const express4Target: Target = expressTarget("Express 4", makeExpress4, (catches) => catches);
-export const express5Target: Target = expressTarget(
+export const express4Target: SocketTarget = expressTarget("Express 4", makeExpress4, (catches) => catches);
+export const express5Target: SocketTarget = expressTarget(
   "Express 5",
   makeExpress5,
   () => (handler) => (request, response) => handler(request, response),

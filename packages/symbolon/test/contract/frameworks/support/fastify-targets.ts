@@ -3,7 +3,16 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import { fastify, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import * as binding from "symbolon/frameworks/fastify";
-import type { GuardMakers, Guarding, Opener, Respond, Target } from "./app.ts";
+import {
+  ALL,
+  exchangeOf,
+  type GuardMakers,
+  type Guarding,
+  type Opener,
+  refusedOf,
+  type Respond,
+  type SocketTarget,
+} from "./app.ts";
 import { serveHttp1 } from "./node-targets.ts";
 import { streamOf } from "./streams.ts";
 
@@ -48,33 +57,27 @@ export function makeFastify(reported: unknown[]): FastifyInstance {
   return app;
 }
 
-function guardOf({ choose, onRefused }: Guarding, managers: readonly Opener[]): binding.FastifyHook {
+function guardOf({ choose, onRefused }: Guarding, managers: readonly [Opener, ...Opener[]]): binding.FastifyHook {
   const innermost = managers.length > 1 ? managers.at(-1) : undefined;
   return choose(GUARDS, {
     ...(innermost !== undefined && { sessions: innermost }),
     ...(onRefused !== undefined && {
       onRefused: ([request, reply], refusal) =>
-        onRefused(refusal, { request, respond: respondVia(reply as unknown as FastifyReply) }),
+        onRefused(refusal, refusedOf(request, managers[0], respondVia(reply as unknown as FastifyReply))),
     }),
   });
 }
 
-export const fastifyTarget: Target = {
+export const fastifyTarget: SocketTarget = {
   name: "Fastify",
+  abilities: ["http1", ...ALL],
   async serve(managers, handler, guarding, options = []) {
     const reported: unknown[] = [];
     const app = makeFastify(reported);
     for (const [at, sessions] of managers.entries()) await app.register(binding.fastifySession(sessions, options[at]));
     const preHandler = guarding === undefined ? [] : [guardOf(guarding, managers)];
     const answer = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-      await handler({
-        request,
-        path: request.url,
-        get session() {
-          return binding.sessionOf(request, managers[0]);
-        },
-        respond: respondVia(reply),
-      });
+      await handler(exchangeOf(request, request.url, managers[0], respondVia(reply)));
       return reply;
     };
     app.all("*", { preHandler }, answer);

@@ -2,7 +2,18 @@
 import type http from "node:http";
 import type { OpenOptions } from "symbolon";
 import * as binding from "symbolon/frameworks/fetch";
-import type { Exchange, Guarding, GuardMakers, Handler, Opener, Respond, Served, Target } from "./app.ts";
+import {
+  ALL,
+  exchangeOf,
+  type Guarding,
+  type GuardMakers,
+  type Handler,
+  type Opener,
+  type Respond,
+  type ServedOverSockets,
+  type SocketTarget,
+  type Target,
+} from "./app.ts";
 import { type Asking, collect, deferred, type Question } from "./client.ts";
 import { type AnyRequest, type AnyResponse, serveHttp1 } from "./node-targets.ts";
 
@@ -38,14 +49,8 @@ export async function answerOf(handler: Handler, request: Request, sessions: Ope
       };
     },
   };
-  const exchange: Exchange = {
-    request,
-    path: new URL(request.url).pathname + new URL(request.url).search,
-    get session() {
-      return binding.sessionOf(request, sessions);
-    },
-    respond,
-  };
+  const { pathname, search } = new URL(request.url);
+  const exchange = exchangeOf(request, pathname + search, sessions, respond);
   const run = async (): Promise<void> => handler(exchange);
   run().catch((error: unknown) => {
     if (stream === null) response.reject(error);
@@ -131,10 +136,14 @@ export function headersOf(fields: Question["headers"] = {}): Headers {
 }
 
 /** Serves a Fetch handler on node:http, as adapters do. */
-export function serveFetch(handler: FetchHandler): Promise<Served> {
+export function serveFetch(handler: FetchHandler): Promise<ServedOverSockets> {
   const reported: unknown[] = [];
   return serveHttp1((request, response) => {
-    handler(requestOf(request)).then(
+    const leaving = new AbortController();
+    response.once("close", () => {
+      if (!response.writableFinished) leaving.abort();
+    });
+    handler(requestOf(request, leaving.signal)).then(
       (answer) => send(answer, response).catch(() => response.destroy()),
       (error: unknown) => {
         reported.push(error);
@@ -145,10 +154,10 @@ export function serveFetch(handler: FetchHandler): Promise<Served> {
   }, reported);
 }
 
-function requestOf(message: AnyRequest): Request {
+function requestOf(message: AnyRequest, signal: AbortSignal): Request {
   const headers = headersOf(message.headers as Question["headers"]);
   const url = `http://${message.headers.host ?? "127.0.0.1"}${message.url ?? "/"}`;
-  return new Request(url, { method: message.method ?? "GET", headers });
+  return new Request(url, { method: message.method ?? "GET", headers, signal });
 }
 
 async function send(answer: Response, response: AnyResponse): Promise<void> {
@@ -170,8 +179,9 @@ async function send(answer: Response, response: AnyResponse): Promise<void> {
   outgoing.end();
 }
 
-export const fetchOverSockets: Target = {
+export const fetchOverSockets: SocketTarget = {
   name: "Fetch on node:http",
+  abilities: ["http1", ...ALL],
   serve: (managers, handler, guarding, options) => serveFetch(fetchHandler(managers, handler, guarding, options)),
 };
 

@@ -2,7 +2,16 @@
 import { PassThrough } from "node:stream";
 import Koa, { type Context } from "koa";
 import * as binding from "symbolon/frameworks/koa";
-import type { GuardMakers, Guarding, Opener, Respond, Target } from "./app.ts";
+import {
+  ALL,
+  exchangeOf,
+  type GuardMakers,
+  type Guarding,
+  type Opener,
+  refusedOf,
+  type Respond,
+  type SocketTarget,
+} from "./app.ts";
 import { deferred } from "./client.ts";
 import { serveHttp1 } from "./node-targets.ts";
 import { streamOf } from "./streams.ts";
@@ -45,13 +54,15 @@ async function answer(context: Context, handle: (respond: Respond) => unknown): 
   ]);
 }
 
-function guardOf({ choose, onRefused }: Guarding, managers: readonly Opener[]): binding.KoaMiddleware {
+function guardOf({ choose, onRefused }: Guarding, managers: readonly [Opener, ...Opener[]]): binding.KoaMiddleware {
   const innermost = managers.length > 1 ? managers.at(-1) : undefined;
   return choose(GUARDS, {
     ...(innermost !== undefined && { sessions: innermost }),
     ...(onRefused !== undefined && {
       onRefused: (context, refusal) =>
-        answer(context as unknown as Context, (respond) => onRefused(refusal, { request: context, respond })),
+        answer(context as unknown as Context, (respond) =>
+          onRefused(refusal, refusedOf(context, managers[0], respond)),
+        ),
     }),
   });
 }
@@ -62,25 +73,15 @@ export const makeKoa = (reported: unknown[]): Koa => {
   return app;
 };
 
-export const koaTarget: Target = {
+export const koaTarget: SocketTarget = {
   name: "Koa",
+  abilities: ["http1", ...ALL],
   serve(managers, handler, guarding, options = []) {
     const reported: unknown[] = [];
     const app = makeKoa(reported);
     for (const [at, sessions] of managers.entries()) app.use(binding.koaSession(sessions, options[at]));
     if (guarding !== undefined) app.use(guardOf(guarding, managers));
-    app.use((context) =>
-      answer(context, (respond) =>
-        handler({
-          request: context,
-          path: context.url,
-          get session() {
-            return binding.sessionOf(context, managers[0]);
-          },
-          respond,
-        }),
-      ),
-    );
+    app.use((context) => answer(context, (respond) => handler(exchangeOf(context, context.url, managers[0], respond))));
     const listener = app.callback();
     return serveHttp1((request, response) => void listener(request, response), reported);
   },

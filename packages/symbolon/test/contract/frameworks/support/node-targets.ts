@@ -4,8 +4,19 @@ import http2 from "node:http2";
 import type { Duplex } from "node:stream";
 import type { OpenOptions, Session } from "symbolon";
 import * as binding from "symbolon/frameworks/node";
-import type { BodyStream, Guarding, GuardMakers, Handler, Opener, Respond, Served, Target } from "./app.ts";
-import { askHttp1, askHttp2, closeServer, listen } from "./client.ts";
+import {
+  ALL,
+  type BodyStream,
+  exchangeOf,
+  type Guarding,
+  type GuardMakers,
+  type Opener,
+  refusedOf,
+  type Respond,
+  type ServedOverSockets,
+  type SocketTarget,
+} from "./app.ts";
+import { closeServer, http1Client, http2Client, listen } from "./client.ts";
 
 /** What is common to the responses of both. */
 export type AnyResponse = http.ServerResponse | http2.Http2ServerResponse;
@@ -14,33 +25,34 @@ export type Listener = (request: AnyRequest, response: AnyResponse) => void;
 export type NodeHandler = (request: AnyRequest, response: AnyResponse, session: Session) => void | Promise<void>;
 
 /** Serves a listener over HTTP/1.1. */
-export async function serveHttp1(listener: Listener, reported: readonly unknown[] = []): Promise<Served> {
+export async function serveHttp1(listener: Listener, reported: readonly unknown[] = []): Promise<ServedOverSockets> {
   const server = http.createServer(listener);
   const port = await listen(server);
-  const agent = new http.Agent({ keepAlive: true });
+  const client = http1Client(port);
   return {
-    ask: (question) => askHttp1(port, agent, question),
+    port,
+    ask: (question) => client.ask(question),
     reported,
     async close() {
-      agent.destroy();
+      client.close();
       await closeServer(server);
     },
   };
 }
 
 /** Serves a listener over HTTP/2 without TLS. */
-export async function serveHttp2(listener: Listener, reported: readonly unknown[] = []): Promise<Served> {
+export async function serveHttp2(listener: Listener, reported: readonly unknown[] = []): Promise<ServedOverSockets> {
   const server = http2.createServer(listener);
   const connections = new Set<Duplex>();
   server.on("connection", (connection: Duplex) => connections.add(connection));
   const port = await listen(server);
-  const client = http2.connect(`http://127.0.0.1:${port}`);
-  client.on("error", () => {});
+  const client = http2Client(port);
   return {
-    ask: (question) => askHttp2(client, question),
+    port,
+    ask: (question) => client.ask(question),
     reported,
     async close() {
-      client.destroy();
+      client.close();
       for (const connection of connections) connection.destroy();
       await closeServer(server);
     },
@@ -69,12 +81,13 @@ const GUARDS: GuardMakers<
 > = binding;
 
 /** Puts a guard before a handler. */
-function guarded(handler: NodeHandler, { choose, onRefused }: Guarding): NodeHandler {
+function guarded(handler: NodeHandler, { choose, onRefused }: Guarding, outermost: Opener): NodeHandler {
   const options: binding.GuardOptions<AnyRequest, AnyResponse> =
     onRefused === undefined
       ? {}
       : {
-          onRefused: (request, response, refusal) => onRefused(refusal, { request, respond: respondVia(response) }),
+          onRefused: (request, response, refusal) =>
+            onRefused(refusal, refusedOf(request, outermost, respondVia(response))),
         };
   return choose(GUARDS, options)(handler);
 }
@@ -114,26 +127,20 @@ function bodyOf(response: AnyResponse): BodyStream {
   };
 }
 
-function nodeTarget(name: string, serveOver: typeof serveHttp1): Target {
+function nodeTarget(name: string, protocol: "http1" | "http2", serveOver: typeof serveHttp1): SocketTarget {
   return {
     name,
-    serve(managers, handler: Handler, guarding, options) {
+    abilities: [protocol, ...ALL],
+    serve(managers, handler, guarding, options) {
       const reported: unknown[] = [];
       const answer: NodeHandler = (request, response) =>
-        handler({
-          request,
-          path: request.url ?? "",
-          get session() {
-            return binding.sessionOf(request, managers[0]);
-          },
-          respond: respondVia(response),
-        });
-      const inner = guarding === undefined ? answer : guarded(answer, guarding);
+        handler(exchangeOf(request, request.url ?? "", managers[0], respondVia(response)));
+      const inner = guarding === undefined ? answer : guarded(answer, guarding, managers[0]);
       const listener = nodeListener(managers, inner, (error) => reported.push(error), options);
       return serveOver(listener, reported);
     },
   };
 }
 
-export const node1: Target = nodeTarget("node:http", serveHttp1);
-export const node2: Target = nodeTarget("node:http2", serveHttp2);
+export const node1: SocketTarget = nodeTarget("node:http", "http1", serveHttp1);
+export const node2: SocketTarget = nodeTarget("node:http2", "http2", serveHttp2);
