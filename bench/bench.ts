@@ -2,6 +2,7 @@
 import { startPostgres, startRedis } from "symbolon-servers";
 import { CandidateProcess } from "./candidate-process.ts";
 import { type Candidate, nameOf } from "./candidates/candidate.ts";
+import { allCandidates, candidatesOn } from "./candidates/index.ts";
 import type { Report } from "./report.ts";
 
 /** How much is done. */
@@ -21,11 +22,18 @@ interface Stopping {
 
 export class Bench {
   readonly size: Size;
+  /** All that is compared; in the tiniest run one framework's. */
+  readonly candidates: readonly Candidate[];
   readonly #servers = new Map<string, Promise<Stopping>>();
   readonly #processes = new Map<string, Promise<CandidateProcess>>();
 
-  constructor(size: Size) {
+  private constructor(size: Size, candidates: readonly Candidate[]) {
     this.size = size;
+    this.candidates = candidates;
+  }
+
+  static async open(size: Size): Promise<Bench> {
+    return new Bench(size, size === "tiny" ? await candidatesOn("Koa") : await allCandidates());
   }
 
   /** One of three, by how much is asked. */
@@ -44,9 +52,8 @@ export class Bench {
   /** The process of a candidate; the same one for all measurements. */
   async processOf(candidate: Candidate): Promise<CandidateProcess> {
     const name = nameOf(candidate);
-    const started =
-      this.#processes.get(name) ??
-      CandidateProcess.start(name, candidate.place === "Redis" ? await this.redisUrl() : "");
+    const redisUrl = candidate.place === "Redis" ? await this.redisUrl() : "";
+    const started = this.#processes.get(name) ?? CandidateProcess.start(candidate, redisUrl);
     this.#processes.set(name, started);
     return started;
   }

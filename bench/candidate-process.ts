@@ -1,6 +1,7 @@
 /** A candidate in a process of its own, asked from here. */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { type Candidate, nameOf } from "./candidates/candidate.ts";
 import type { OrderAnswer, Orders } from "./orders.ts";
 
 const WORKER = fileURLToPath(new URL("worker.js", import.meta.url));
@@ -8,19 +9,22 @@ const WORKER = fileURLToPath(new URL("worker.js", import.meta.url));
 export class CandidateProcess {
   readonly #name: string;
   readonly #child: ChildProcess;
-  readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  readonly #waiting = new Map<
+    number,
+    { readonly resolve: (value: unknown) => void; readonly reject: (error: Error) => void }
+  >();
   #orders = 0;
 
-  private constructor(name: string, redisUrl: string) {
-    this.#name = name;
+  private constructor(candidate: Candidate, redisUrl: string) {
+    this.#name = nameOf(candidate);
     const env = { ...process.env, NODE_ENV: "production" };
-    this.#child = fork(WORKER, [name, redisUrl], { execArgv: ["--expose-gc"], env });
+    this.#child = fork(WORKER, [candidate.framework, this.#name, redisUrl], { execArgv: ["--expose-gc"], env });
     this.#child.on("message", (answer: OrderAnswer) => this.#settle(answer));
     this.#child.once("exit", (code) => this.#fail(`ended with ${code}`));
   }
 
-  static async start(name: string, redisUrl: string): Promise<CandidateProcess> {
-    const started = new CandidateProcess(name, redisUrl);
+  static async start(candidate: Candidate, redisUrl: string): Promise<CandidateProcess> {
+    const started = new CandidateProcess(candidate, redisUrl);
     await started.#answerTo(0);
     return started;
   }

@@ -42,8 +42,7 @@ else await run(measurements);
 function choose(names: readonly string[]): readonly Measurement[] | null {
   const all = [...MEASUREMENTS, ...ON_DEMAND];
   const unknown = names.find((name) => all.every((measurement) => measurement.name !== name));
-  if (unknown === undefined)
-    return names.length === 0 ? MEASUREMENTS : all.filter(({ name }) => names.includes(name));
+  if (unknown === undefined) return names.length === 0 ? MEASUREMENTS : all.filter(({ name }) => names.includes(name));
   console.error(`There is no measurement called ${unknown}; write one of:`);
   for (const { name, what } of all) console.error(`  ${name.padEnd(14)}${what}`);
   return null;
@@ -52,7 +51,7 @@ function choose(names: readonly string[]): readonly Measurement[] | null {
 async function run(chosen: readonly Measurement[]): Promise<void> {
   const machine = describeMachine();
   tell([textOfMachine(machine), ABOUT_SIZE[size]].join("\n"));
-  const bench = new Bench(size);
+  const bench = await Bench.open(size);
   const reports: Record<string, Report & { readonly seconds: number }> = {};
   try {
     for (const measurement of chosen) {

@@ -30,27 +30,24 @@ export type Samples = ReadonlyMap<string, readonly number[]>;
 
 /** Measures every case in every round. */
 export async function measure(cases: readonly Case[], effort: Effort): Promise<Samples> {
-  const byName = new Map(cases.map((entry) => [entry.name, entry]));
+  const named = cases.map((entry) => [entry.name, entry] as const);
   // The first rounds run code that is not optimised yet; they are not counted.
-  return interleave([...byName.keys()], effort.rounds, Math.min(2, effort.rounds), async (name) => {
-    const cost = await byName.get(name)?.sample(effort);
-    return cost ?? Number.NaN;
-  });
+  return interleave(named, effort.rounds, Math.min(2, effort.rounds), (entry) => entry.sample(effort));
 }
 
-/** Takes one result of each name in every round, after so many rounds that are not counted. */
-export async function interleave<Result>(
-  names: readonly string[],
+/** Takes one result of each in every round, after so many rounds that are not counted. */
+export async function interleave<Entry, Result>(
+  entries: readonly (readonly [name: string, entry: Entry])[],
   rounds: number,
   warmUps: number,
-  take: (name: string) => Promise<Result>,
+  take: (entry: Entry) => Promise<Result>,
 ): Promise<Map<string, Result[]>> {
-  const results = new Map<string, Result[]>(names.map((name) => [name, []]));
+  const results = new Map<string, Result[]>(entries.map(([name]) => [name, []]));
   for (let round = 0; round < rounds + warmUps; round++) {
     // Another order each time: none always follows the same neighbour.
-    const start = (round * 7) % names.length;
-    for (const name of [...names.slice(start), ...names.slice(0, start)]) {
-      const result = await take(name);
+    const start = (round * 7) % entries.length;
+    for (const [name, entry] of [...entries.slice(start), ...entries.slice(0, start)]) {
+      const result = await take(entry);
       if (round >= warmUps) results.get(name)?.push(result);
     }
   }

@@ -39,7 +39,7 @@ function taken(): Record<"heap" | "external" | "resident", number> {
 }
 
 function collect(): number {
-  const before = performance.now();
+  const started = performance.now();
   globalThis.gc?.();
-  return performance.now() - before;
+  return performance.now() - started;
 }

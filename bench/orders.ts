@@ -3,6 +3,8 @@ import type { Path } from "./candidates/candidate.ts";
 import type { Effort } from "./measure.ts";
 
 export interface Orders {
+  /** So many requests, or as many as that much CPU time allows, until code is optimised as it will be. */
+  warmUp(path: Path, sessions: number, requests: number, milliseconds: number): Promise<void>;
   /** CPU microseconds of one request. */
   sample(path: Path, effort: Effort): Promise<number>;
   /** So many requests one after the other; the longest of their heads' `Set-Cookie` lines, in bytes. */

@@ -27,7 +27,9 @@ function textOfTable({ title, columns, rows }: Table): string {
   const isWords = columns.map((_, column) => rows.some((row) => typeof row[column] === "string"));
   const lines = cells.map((row) =>
     row
-      .map((text, column) => (isWords[column] === true ? text.padEnd(widths[column] ?? 0) : text.padStart(widths[column] ?? 0)))
+      .map((text, column) =>
+        isWords[column] === true ? text.padEnd(widths[column] ?? 0) : text.padStart(widths[column] ?? 0),
+      )
       .join("  ")
       .trimEnd(),
   );

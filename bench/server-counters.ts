@@ -1,5 +1,5 @@
 /** What servers were asked, by their own account. */
-import pg from "pg";
+import { Client } from "pg";
 import { connectRedis, type Redis } from "./candidates/redis.ts";
 
 /** What a Redis did while something ran. */
@@ -49,8 +49,8 @@ export class RedisCounter {
   }
 
   async #read(): Promise<RedisWork> {
-    const stats = String(await this.#client.info("commandstats"));
-    const totals = String(await this.#client.info("stats"));
+    const stats = await this.#client.info("commandstats");
+    const totals = await this.#client.info("stats");
     const total = (name: string): number => Number(new RegExp(`${name}:(\\d+)`).exec(totals)?.[1] ?? 0);
     const counts = [...stats.matchAll(/cmdstat_([^:]+):calls=(\d+)/g)];
     return {
@@ -63,10 +63,11 @@ export class RedisCounter {
 
 /** Statements that this process sends by `pg`, which waits for the answer to each. */
 export async function countStatements(work: () => Promise<unknown>): Promise<number> {
-  const { prototype } = pg.Client;
+  const { prototype } = Client;
+  // oxlint-disable-next-line typescript/unbound-method -- called on the client that it is called on
   const original = prototype.query;
   let count = 0;
-  prototype.query = function counted(this: pg.Client, ...args: unknown[]): unknown {
+  prototype.query = function counted(this: Client, ...args: unknown[]): unknown {
     count++;
     return Reflect.apply(original, this, args);
   } as typeof original;

@@ -14,7 +14,7 @@ export type StoreName = (typeof STORES)[number];
 
 export interface OpenStore {
   readonly store: Store;
-  close(): Promise<unknown>;
+  readonly close: () => Promise<unknown>;
 }
 
 export async function openStore(name: StoreName, bench: Bench): Promise<OpenStore> {
@@ -43,13 +43,4 @@ async function openPostgres(url: string): Promise<OpenStore> {
 
 function freshName(): string {
   return `bench_${randomBytes(8).toString("hex")}`;
-}
-
-/** Does something so many times, eight at once. */
-export async function times(count: number, work: (index: number) => Promise<unknown>): Promise<void> {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    while (next < count) await work(next++);
-  };
-  await Promise.all(Array.from({ length: 8 }, worker));
 }

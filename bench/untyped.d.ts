@@ -33,6 +33,7 @@ declare module "autocannon" {
     readonly url: string;
     readonly connections: number;
     readonly duration: number;
+    readonly sampleInt: number;
     readonly setupClient: (client: Client) => void;
     readonly verifyBody: (body: string) => boolean;
   }

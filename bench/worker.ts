@@ -3,15 +3,17 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
-import { type Path, slowWrites } from "./candidates/candidate.ts";
-import { findCandidate } from "./candidates/index.ts";
+import { type Framework, nameOf, type Path, slowWrites } from "./candidates/candidate.ts";
+import { candidatesOn } from "./candidates/index.ts";
 import { browse, expectOk, type Jar, logIn, request } from "./in-process.ts";
-import { cpuCost, type Effort } from "./measure.ts";
+import { cpuCost } from "./measure.ts";
 import type { Order, OrderAnswer, Orders } from "./orders.ts";
 import { profile } from "./profile.ts";
 
-const [, , name = "", redisUrl = ""] = process.argv;
-const listener = await findCandidate(name).start(redisUrl);
+const [, , framework, name, redisUrl = ""] = process.argv;
+const candidate = (await candidatesOn(framework as Framework)).find((one) => nameOf(one) === name);
+if (candidate === undefined) throw new Error(`There is no candidate called ${name}.`);
+const listener = await candidate.start(redisUrl);
 /** Of those who are logged in already; requests take turns. */
 const jars: Jar[] = [];
 let server: Server | null = null;
@@ -21,14 +23,24 @@ async function logInUntil(count: number): Promise<readonly Jar[]> {
   return jars.slice(0, count);
 }
 
-async function prepare(path: Path, { operations }: Effort): Promise<(index: number) => Promise<void>> {
-  const cookies = (await logInUntil(operations)).map(({ cookie }) => cookie);
+/** One request of those who are logged in, in turn. */
+async function requestsTo(path: Path, sessions: number): Promise<(index: number) => Promise<void>> {
+  const cookies = (await logInUntil(sessions)).map(({ cookie }) => cookie);
   return (index) => expectOk(listener, path, cookies[index % cookies.length] ?? "");
 }
 
 const orders: Orders = {
+  async warmUp(path, sessions, requests, milliseconds) {
+    const run = await requestsTo(path, sessions);
+    const { user } = process.cpuUsage();
+    for (let index = 0; index < requests; index++) {
+      await run(index);
+      if (process.cpuUsage().user - user > milliseconds * 1000) break;
+    }
+  },
+
   async sample(path, effort) {
-    return cpuCost({ run: await prepare(path, effort) }, effort);
+    return cpuCost({ run: await requestsTo(path, effort.operations) }, effort);
   },
 
   async repeat(path, times) {
@@ -96,7 +108,7 @@ const orders: Orders = {
 
   async profile(path, milliseconds) {
     const effort = { rounds: 1, operations: 64, sampleMs: milliseconds };
-    const run = await prepare(path, effort);
+    const run = await requestsTo(path, effort.operations);
     return profile(() => cpuCost({ run }, effort));
   },
 };

@@ -84,6 +84,8 @@ export function perform<Request>(path: Path, hands: Hands<Request>, request: Req
       return writeSlowly(hands, request);
     case "/logout":
       return logOut(hands, request);
+    default:
+      return path satisfies never;
   }
 }
 

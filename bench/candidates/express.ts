@@ -26,7 +26,7 @@ function application(hands: Hands<Request>, ...middleware: readonly object[]): R
       else answer.then((text) => response.send(text), next);
     });
   }
-  return app as unknown as RequestListener;
+  return app;
 }
 
 const ON_REQUEST: Hands<Request> = {
@@ -48,7 +48,7 @@ function call(request: Request, method: "regenerate" | "destroy", done: (error?:
 
 function promised(start: (done: (error?: unknown) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    start((error) => (error === undefined || error === null ? resolve() : reject(error as Error)));
+    start((error) => (error === undefined || error === null ? resolve() : reject(error)));
   });
 }
 

@@ -44,7 +44,7 @@ const PEER: Hands<FastifyRequest> = {
 };
 
 function peer(request: FastifyRequest): PeerSession {
-  return request.session as unknown as PeerSession;
+  return request.session;
 }
 
 async function fastifySessionOn(redisUrl: string | null, rolling: boolean): Promise<RequestListener> {

@@ -38,7 +38,7 @@ function honoSessions(store: Store, encryptionKey: string | null): RequestListen
     expireAfterSeconds: DAY_S,
     cookieOptions: { sameSite: "Lax", path: "/", httpOnly: true, secure: true },
   });
-  return application(PEER, middleware as MiddlewareHandler);
+  return application(PEER, middleware);
 }
 
 async function redisStore(url: string): Promise<Store> {
@@ -59,7 +59,7 @@ function own(place: Place): Candidate {
     async start(redisUrl) {
       const sessions = await makeSessions(place, redisUrl);
       const hands = handsOn<Context>((context) => sessionOf(context, sessions));
-      return application(hands, symbolon(sessions) as unknown as MiddlewareHandler);
+      return application(hands, symbolon(sessions));
     },
   };
 }

@@ -1,15 +1,20 @@
 /** All that is compared, by framework. */
-import { type Candidate, nameOf } from "./candidate.ts";
-import { EXPRESS } from "./express.ts";
-import { FASTIFY } from "./fastify.ts";
-import { HONO } from "./hono.ts";
-import { KOA } from "./koa.ts";
-import { NODE } from "./node.ts";
+import type { Candidate, Framework } from "./candidate.ts";
 
-export const CANDIDATES: readonly Candidate[] = [...NODE, ...EXPRESS, ...FASTIFY, ...KOA, ...HONO];
+/** A process that runs one framework loads no other. */
+const MODULES: Readonly<Record<Framework, () => Promise<readonly Candidate[]>>> = {
+  "node:http": async () => (await import("./node.ts")).NODE,
+  Express: async () => (await import("./express.ts")).EXPRESS,
+  Fastify: async () => (await import("./fastify.ts")).FASTIFY,
+  Koa: async () => (await import("./koa.ts")).KOA,
+  Hono: async () => (await import("./hono.ts")).HONO,
+};
 
-export function findCandidate(name: string): Candidate {
-  const found = CANDIDATES.find((candidate) => nameOf(candidate) === name);
-  if (found === undefined) throw new Error(`There is no candidate called ${name}.`);
-  return found;
+export async function candidatesOn(framework: Framework): Promise<readonly Candidate[]> {
+  return MODULES[framework]();
+}
+
+export async function allCandidates(): Promise<readonly Candidate[]> {
+  const loaded = await Promise.all(Object.values(MODULES).map((load) => load()));
+  return loaded.flat();
 }

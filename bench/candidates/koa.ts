@@ -56,7 +56,7 @@ function own(place: Place): Candidate {
     async start(redisUrl) {
       const sessions = await makeSessions(place, redisUrl);
       const hands = handsOn<Context>((context) => sessionOf(context, sessions));
-      return application(hands, (app) => app.use(symbolon(sessions) as unknown as Koa.Middleware));
+      return application(hands, (app) => app.use(symbolon(sessions)));
     },
   };
 }

@@ -15,16 +15,21 @@ type Open<Opened> = (request: IncomingMessage, response: ServerResponse) => Open
 function application<Opened>(hands: Hands<Opened>, open: Open<Opened>): RequestListener {
   return (request, response) => {
     const opened = open(request, response);
-    if (!(opened instanceof Promise)) answer(hands, opened, request, response);
-    else opened.then((session) => answer(hands, session, request, response), fail(response));
+    if (!(opened instanceof Promise)) void answer(hands, opened, request, response);
+    else opened.then((session) => answer(hands, session, request, response)).catch(fail(response));
   };
 }
 
-function answer<Opened>(hands: Hands<Opened>, opened: Opened, request: IncomingMessage, response: ServerResponse) {
+function answer<Opened>(
+  hands: Hands<Opened>,
+  opened: Opened,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> | undefined {
   const path = request.url ?? "";
   const text = isPath(path) ? perform(path, hands, opened) : "nothing here";
-  if (typeof text === "string") response.end(text);
-  else return text.then((body) => void response.end(body), fail(response));
+  if (typeof text !== "string") return text.then((body) => void response.end(body), fail(response));
+  response.end(text);
   return undefined;
 }
 
@@ -62,7 +67,7 @@ function ironSession(): RequestListener {
       save: (session) => session.save(),
       end: (session) => session.destroy(),
     },
-    async (request, response) => (await getIronSession(request, response, options)) as Iron,
+    async (request, response) => await getIronSession(request, response, options),
   );
 }
 
@@ -89,7 +94,6 @@ function setCookie({ response }: Plain, value: string): void {
 /** The SHA-256 of a random id is the key of a Map, which holds JSON. */
 function mapFloor(): RequestListener {
   const sessions = new Map<string, string>();
-  const keyOf = (id: string): string => hash("sha256", id, "base64url");
   return application<Plain>(
     {
       ...PLAIN,
@@ -105,6 +109,10 @@ function mapFloor(): RequestListener {
       return { id, data: parse(sessions.get(keyOf(id))), response };
     },
   );
+}
+
+function keyOf(id: string): string {
+  return hash("sha256", id, "base64url");
 }
 
 /** The client has it all, signed. */

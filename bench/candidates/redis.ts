@@ -27,7 +27,7 @@ export class RedisJson {
 
   async get(id: string): Promise<unknown> {
     const text = await this.#client.get(this.#prefix + id);
-    return text === null ? null : (JSON.parse(String(text)) as unknown);
+    return text === null ? null : (JSON.parse(text) as unknown);
   }
 
   async set(id: string, session: unknown): Promise<void> {

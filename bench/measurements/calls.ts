@@ -2,7 +2,6 @@
 import { createSessionManager, generateKey, type SessionManager } from "symbolon";
 import type { Bench, Measurement } from "../bench.ts";
 import { nameOf } from "../candidates/candidate.ts";
-import { CANDIDATES } from "../candidates/index.ts";
 import { makeData } from "../data.ts";
 import { type Budget, budget, type Cell } from "../report.ts";
 import { countStatements, RedisCounter, type RedisWork } from "../server-counters.ts";
@@ -41,8 +40,8 @@ const REDIS = ["Redis commands", "bytes to Redis", "bytes from Redis"];
 async function countRequests(bench: Bench, counter: RedisCounter): Promise<{ rows: Cell[][]; budgets: Budget[] }> {
   const rows: Cell[][] = [];
   const budgets: Budget[] = [];
-  for (const candidate of CANDIDATES) {
-    if (candidate.place !== "Redis" || (bench.size === "tiny" && candidate.framework !== "Koa")) continue;
+  for (const candidate of bench.candidates) {
+    if (candidate.place !== "Redis") continue;
     const name = nameOf(candidate);
     const process = await bench.processOf(candidate);
     for (const path of ["/read", "/write"] as const) {

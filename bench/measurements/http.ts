@@ -1,16 +1,23 @@
 /** Requests over the loopback, from a load generator in a process of its own. */
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import type { Bench, Measurement } from "../bench.ts";
+import type { Measurement } from "../bench.ts";
+import type { CandidateProcess } from "../candidate-process.ts";
 import { type Candidate, nameOf } from "../candidates/candidate.ts";
-import { CANDIDATES } from "../candidates/index.ts";
 import { interleave, median } from "../measure.ts";
 import type { Cell, Table } from "../report.ts";
 import type { Load, LoadResult } from "../load.ts";
 
 const LOAD = fileURLToPath(new URL("../load.js", import.meta.url));
 const CONNECTIONS = 32;
+
+const MIXES = ["Reads only", "Three reads, then a write"] as const;
+type Mix = (typeof MIXES)[number];
+const PATHS: Readonly<Record<Mix, Load["paths"]>> = {
+  "Reads only": ["/read"],
+  "Three reads, then a write": ["/read", "/read", "/read", "/write"],
+};
 
 interface Result extends LoadResult {
   /** CPU microseconds of the server's process for one request. */
@@ -24,19 +31,24 @@ export const http: Measurement = {
   async run(bench) {
     const rounds = bench.pick({ full: 5, quick: 1, tiny: 1 });
     const seconds = bench.pick({ full: 2, quick: 0.3, tiny: 0.1 });
-    const candidates = CANDIDATES.filter(
-      ({ place, framework }) =>
-        bench.size === "full" || (place !== "cookie" && (bench.size === "quick" || framework === "Koa")),
+    // Each costs the quick run half a second.
+    const candidates = bench.candidates.filter(
+      ({ place, library }) => bench.size === "full" || (place !== "cookie" && library !== "bare again"),
     );
+    const byName = new Map(candidates.map((candidate) => [nameOf(candidate), candidate]));
     const tables: Table[] = [];
-    for (const mix of ["read", "read and write"] as const) {
-      const results = await serveAll(bench, candidates, mix, rounds, seconds);
+    const generator = fork(LOAD);
+    for (const mix of MIXES) {
+      const results = await interleave([...byName], rounds, rounds > 1 ? 1 : 0, async (candidate) =>
+        loadOne(await bench.processOf(candidate), generator, mix, seconds),
+      );
       tables.push({
-        title: mix === "read" ? "Reads only" : "Three reads, then a write",
+        title: mix,
         columns: ["candidate", "requests/s", "by bare", "CPU us", "CPU by bare", "p50 ms", "p99 ms"],
         rows: candidates.map((candidate) => rowOf(candidate, results)),
       });
     }
+    generator.disconnect();
     return {
       about:
         `autocannon in a process of its own, ${CONNECTIONS} connections with a session each, ${seconds} s a sample, medians of ` +
@@ -48,32 +60,23 @@ export const http: Measurement = {
   },
 };
 
-async function serveAll(
-  bench: Bench,
-  candidates: readonly Candidate[],
-  mix: "read" | "read and write",
-  rounds: number,
+async function loadOne(
+  candidate: CandidateProcess,
+  generator: ChildProcess,
+  mix: Mix,
   seconds: number,
-): Promise<Map<string, Result[]>> {
-  const byName = new Map(candidates.map((candidate) => [nameOf(candidate), candidate]));
-  return interleave([...byName.keys()], rounds, rounds > 1 ? 1 : 0, async (name) => {
-    const candidate = byName.get(name);
-    if (candidate === undefined) throw new Error(`There is no candidate called ${name}.`);
-    const process = await bench.processOf(candidate);
-    const { port, cookies } = await process.ask("listen", CONNECTIONS);
-    const paths = mix === "read" ? (["/read"] as const) : (["/read", "/read", "/read", "/write"] as const);
-    const before = await process.ask("cpu");
-    const result = await runLoad({ port, cookies, paths, seconds });
-    const spent = (await process.ask("cpu")) - before;
-    await process.ask("stopListening");
-    return { ...result, cpu: spent / result.requests };
-  });
+): Promise<Result> {
+  const { port, cookies } = await candidate.ask("listen", CONNECTIONS);
+  const before = await candidate.ask("cpu");
+  const result = await runLoad(generator, { port, cookies, paths: PATHS[mix], seconds });
+  const spent = (await candidate.ask("cpu")) - before;
+  await candidate.ask("stopListening");
+  return { ...result, cpu: spent / result.requests };
 }
 
-async function runLoad(load: Load): Promise<LoadResult> {
-  const child = fork(LOAD, [JSON.stringify(load)]);
-  const [result] = (await once(child, "message")) as [LoadResult];
-  if (child.exitCode === null) await once(child, "exit");
+async function runLoad(generator: ChildProcess, load: Load): Promise<LoadResult> {
+  generator.send(load);
+  const [result] = (await once(generator, "message")) as [LoadResult];
   if (result.failed > 0) throw new Error(`${result.failed} of ${result.requests} requests failed.`);
   return result;
 }

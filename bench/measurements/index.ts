@@ -1,6 +1,7 @@
 /** All that is measured, in the order in which it is printed. */
 import type { Measurement } from "../bench.ts";
 import { calls } from "./calls.ts";
+import { direct } from "./direct.ts";
 import { http } from "./http.ts";
 import { logout } from "./logout.ts";
 import { lostUpdates } from "./lost-updates.ts";
@@ -10,11 +11,10 @@ import { owners } from "./owners.ts";
 import { profile } from "./profile.ts";
 import { prune } from "./prune.ts";
 import { redis } from "./redis.ts";
-import { session } from "./session.ts";
 import { size } from "./size.ts";
 
 export const MEASUREMENTS: readonly Measurement[] = [
-  session,
+  direct,
   overhead,
   http,
   redis,

@@ -1,7 +1,6 @@
 /** Whether a slow write brings a session back whose user logs out meanwhile. */
 import type { Measurement } from "../bench.ts";
 import { nameOf } from "../candidates/candidate.ts";
-import { CANDIDATES } from "../candidates/index.ts";
 import { budget } from "../report.ts";
 
 export const logout: Measurement = {
@@ -10,9 +9,8 @@ export const logout: Measurement = {
 
   async run(bench) {
     const rows: [string, string, string][] = [];
-    for (const candidate of CANDIDATES) {
+    for (const candidate of bench.candidates) {
       if (candidate.place === "nowhere") continue;
-      if (bench.size === "tiny" && candidate.framework !== "Koa") continue;
       const process = await bench.processOf(candidate);
       const { browser, copy } = await process.ask("logOutDuringWrite");
       rows.push([nameOf(candidate), answerTo(browser), answerTo(copy)]);

@@ -1,7 +1,6 @@
 /** Whether parallel increments of one session all arrive. */
 import type { Measurement } from "../bench.ts";
 import { nameOf } from "../candidates/candidate.ts";
-import { CANDIDATES } from "../candidates/index.ts";
 import { median } from "../measure.ts";
 import { budget } from "../report.ts";
 
@@ -13,9 +12,8 @@ export const lostUpdates: Measurement = {
     const times = bench.pick({ full: 200, quick: 200, tiny: 20 });
     const runs = bench.pick({ full: 5, quick: 1, tiny: 1 });
     const rows: [string, string, number, number, string][] = [];
-    for (const candidate of CANDIDATES) {
+    for (const candidate of bench.candidates) {
       if (candidate.place === "nowhere") continue;
-      if (bench.size === "tiny" && candidate.framework !== "Koa") continue;
       const process = await bench.processOf(candidate);
       for (const [path, way] of waysOf(candidate.library)) {
         const counts: number[] = [];

@@ -1,9 +1,9 @@
 /** What sessions add to a request of the bare framework. */
 import type { Bench, Measurement } from "../bench.ts";
 import { type Candidate, type Framework, nameOf, type Path, type Place } from "../candidates/candidate.ts";
-import { CANDIDATES } from "../candidates/index.ts";
-import { type Effort, measure, medianOf, medianOverhead, medianRatio, type Samples } from "../measure.ts";
+import { type Case, type Effort, measure, medianOf, medianOverhead, medianRatio, type Samples } from "../measure.ts";
 import { type Budget, budget, type Cell, type Table } from "../report.ts";
+import { times } from "../times.ts";
 
 export const overhead: Measurement = {
   name: "overhead",
@@ -12,10 +12,14 @@ export const overhead: Measurement = {
   async run(bench) {
     const effort = bench.pick<Effort>({
       full: { rounds: 15, operations: 64, sampleMs: 100 },
-      quick: { rounds: 3, operations: 64, sampleMs: 40 },
+      quick: { rounds: 3, operations: 64, sampleMs: 25 },
       tiny: { rounds: 1, operations: 4, sampleMs: 1 },
     });
-    const candidates = bench.size === "tiny" ? CANDIDATES.filter(({ framework }) => framework === "Koa") : CANDIDATES;
+    // The quick run takes those that a budget is about, and the floors.
+    const candidates = bench.candidates.filter(
+      ({ library, place, framework }) =>
+        bench.size !== "quick" || (library !== "bare again" && (place !== "cookie" || framework === "node:http")),
+    );
     const reads = await sample(bench, candidates, "/read", effort);
     const writes = await sample(bench, candidates, "/write", effort);
     return {
@@ -32,11 +36,17 @@ export const overhead: Measurement = {
 };
 
 async function sample(bench: Bench, candidates: readonly Candidate[], path: Path, effort: Effort): Promise<Samples> {
-  const cases = [];
-  for (const candidate of candidates) {
+  const requests = bench.pick({ full: 20_000, quick: 4000, tiny: 4 });
+  const milliseconds = bench.pick({ full: 3000, quick: 1000, tiny: 1000 });
+  const cases: Case[] = [];
+  // Two at once: nothing is measured yet.
+  await times(2, candidates.length, async (index) => {
+    const candidate = candidates[index];
+    if (candidate === undefined) return;
     const process = await bench.processOf(candidate);
+    await process.ask("warmUp", path, effort.operations, requests, milliseconds);
     cases.push({ name: nameOf(candidate), sample: () => process.ask("sample", path, effort) });
-  }
+  });
   return measure(cases, effort);
 }
 
@@ -48,14 +58,14 @@ function tableOf(framework: Framework, candidates: readonly Candidate[], reads: 
   const rows = candidates
     .filter((candidate) => candidate.framework === framework)
     .map((candidate): Cell[] => [nameOf(candidate), ...figures(candidate, reads), ...figures(candidate, writes)]);
-  const figuresOf = (action: string): string[] => [
-    `${action} us`,
-    `${action} by bare`,
-    `${action} us over bare`,
-    `${action} x ours`,
-  ];
-  return { title: framework, columns: ["candidate", ...figuresOf("read"), ...figuresOf("write")], rows };
+  return {
+    title: framework,
+    columns: ["candidate", ...FIGURES.map((what) => `read ${what}`), ...FIGURES.map((what) => `write ${what}`)],
+    rows,
+  };
 }
+
+const FIGURES = ["us", "by bare", "us over bare", "x ours"];
 
 function figures(candidate: Candidate, samples: Samples): Cell[] {
   const [name, bare] = [nameOf(candidate), bareOf(candidate.framework)];

@@ -3,7 +3,8 @@ import { createSessionManager, generateKey } from "symbolon";
 import type { Bench, Measurement } from "../bench.ts";
 import { type Case, type Effort, measure, medianOf, medianRatio, type Samples, wallCost } from "../measure.ts";
 import { budget, type Cell, type Curve } from "../report.ts";
-import { openStore, STORES, type StoreName, times } from "../stores.ts";
+import { openStore, STORES, type StoreName } from "../stores.ts";
+import { times } from "../times.ts";
 
 const DEEDS = ["list", "count"] as const;
 /** Of a page, by default. */
@@ -44,7 +45,11 @@ export const owners: Measurement = {
         `Time to the answer, waiting included, as a ratio to the time with ${sizes[0]}; medians of ${effort.rounds} interleaved rounds. ` +
         `A page is ${PAGE} sessions, and each has to be opened to be shown; counting opens none.`,
       tables: [
-        { title: "By sessions of one user", columns: ["store", "what", `us with ${sizes[0]}`, ...sizes.map(String)], rows },
+        {
+          title: "By sessions of one user",
+          columns: ["store", "what", `us with ${sizes[0]}`, ...sizes.map(String)],
+          rows,
+        },
       ],
       budgets,
       plots: DEEDS.map((deed) => ({
@@ -58,18 +63,13 @@ export const owners: Measurement = {
   },
 };
 
-async function measureStore(
-  name: StoreName,
-  sizes: readonly number[],
-  effort: Effort,
-  bench: Bench,
-): Promise<Samples> {
+async function measureStore(name: StoreName, sizes: readonly number[], effort: Effort, bench: Bench): Promise<Samples> {
   const { store, close } = await openStore(name, bench);
   const sessions = createSessionManager({ store, keys: [generateKey()], pruneEvery: false });
   const cases: Case[] = [];
   for (const size of sizes) {
     const userId = `user-with-${size}`;
-    await times(size, () => sessions.create({ userId }));
+    await times(8, size, () => sessions.create({ userId }));
     const deeds = { list: () => sessions.list({ userId }), count: () => sessions.count({ userId }) };
     for (const deed of DEEDS)
       cases.push({ name: nameOf(deed, size), sample: () => wallCost({ run: deeds[deed] }, effort) });

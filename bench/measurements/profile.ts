@@ -1,7 +1,6 @@
 /** Where the time of a read goes. */
 import type { Measurement } from "../bench.ts";
 import { nameOf } from "../candidates/candidate.ts";
-import { CANDIDATES } from "../candidates/index.ts";
 import type { Table } from "../report.ts";
 
 /** Only where it is asked for by name: it is no comparison. */
@@ -12,9 +11,8 @@ export const profile: Measurement = {
   async run(bench) {
     const milliseconds = bench.pick({ full: 5000, quick: 1500, tiny: 50 });
     const tables: Table[] = [];
-    for (const candidate of CANDIDATES) {
+    for (const candidate of bench.candidates) {
       if (candidate.library !== "Symbolon" || candidate.place !== "memory" || candidate.variant !== undefined) continue;
-      if (bench.size === "tiny" && candidate.framework !== "Koa") continue;
       const process = await bench.processOf(candidate);
       for (const path of ["/read", "/write"] as const) {
         const hottest = await process.ask("profile", path, milliseconds);

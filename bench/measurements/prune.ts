@@ -4,7 +4,8 @@ import { type ManualClock, manualClock } from "symbolon/testing";
 import type { Bench, Measurement } from "../bench.ts";
 import { type Case, type Effort, measure, medianOf, medianRatio, type Samples, wallCost } from "../measure.ts";
 import { type Budget, budget, type Cell, type Curve } from "../report.ts";
-import { openStore, type StoreName, times } from "../stores.ts";
+import { openStore, type StoreName } from "../stores.ts";
+import { times } from "../times.ts";
 
 /** Redis forgets by itself. */
 const STORES: readonly StoreName[] = ["memory", "PostgreSQL"];
@@ -73,12 +74,7 @@ export const prune: Measurement = {
   },
 };
 
-async function measureStore(
-  name: StoreName,
-  loads: readonly Load[],
-  effort: Effort,
-  bench: Bench,
-): Promise<Samples> {
+async function measureStore(name: StoreName, loads: readonly Load[], effort: Effort, bench: Bench): Promise<Samples> {
   const opened = [];
   const cases: Case[] = [];
   for (const load of loads) {
@@ -86,14 +82,15 @@ async function measureStore(
     opened.push(close);
     const clock = manualClock(Date.now());
     const sessions = createSessionManager({ store, keys: [generateKey()], pruneEvery: false, clock });
-    await times(load.live, (index) => sessions.create({ userId: `user-${index}`, lifetime: LONG }));
+    await times(8, load.live, (index) => sessions.create({ userId: `user-${index}`, lifetime: LONG }));
     cases.push({
       name: nameOf(load),
       async sample() {
         await expire(sessions, load.expired, clock);
         let pruned = 0;
         const cost = await wallCost({ run: async () => void (pruned = await sessions.prune()) }, effort);
-        if (pruned !== load.expired) throw new Error(`${pruned} sessions were pruned where ${load.expired} had expired.`);
+        if (pruned !== load.expired)
+          throw new Error(`${pruned} sessions were pruned where ${load.expired} had expired.`);
         return cost;
       },
     });
@@ -109,7 +106,7 @@ const SHORT = { idle: "1m", absolute: "1m" } as const;
 const UNTIL_PRUNED_MS = 20 * 60_000;
 
 async function expire(sessions: SessionManager, count: number, clock: ManualClock): Promise<void> {
-  await times(count, (index) => sessions.create({ userId: `guest-${index}`, lifetime: SHORT }));
+  await times(8, count, (index) => sessions.create({ userId: `guest-${index}`, lifetime: SHORT }));
   clock.advance(UNTIL_PRUNED_MS);
 }
 

@@ -10,15 +10,15 @@ import { floors } from "../floors.ts";
 import { type Case, cpuCase, type Effort, measure, medianOf, medianRatio, type Samples } from "../measure.ts";
 import { budget, type Cell } from "../report.ts";
 
-export const session: Measurement = {
-  name: "session",
+export const direct: Measurement = {
+  name: "direct",
   what: "a session called directly, cold, warm and unchanged, against express-session called directly",
 
   async run(bench) {
     const effort = bench.pick<Effort>({
       // Each session is met once a pass. Fewer than the tokens that a manager remembers, or nothing would be warm.
       full: { rounds: 15, operations: 300, sampleMs: 30 },
-      quick: { rounds: 5, operations: 300, sampleMs: 15 },
+      quick: { rounds: 3, operations: 100, sampleMs: 10 },
       tiny: { rounds: 1, operations: 20, sampleMs: 1 },
     });
     const { operations } = effort;
