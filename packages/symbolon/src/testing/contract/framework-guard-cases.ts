@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { GuardCode } from "../../auth/guards.ts";
 import { manualClock } from "../manual-clock.ts";
-import { COOKIE, HTTPS, OWN_PAGE, staged } from "./framework-stage.ts";
+import { assertPrivate, COOKIE, HTTPS, OWN_PAGE, staged } from "./framework-stage.ts";
 import {
   ADMIN,
   assertGuarded,
@@ -44,56 +44,78 @@ const EVERYBODY: readonly (readonly [who: string, session: Beginning | null, dec
   ["an admin without a stamp", { userId: "ada", roles: ["admin"] }, { ...USER, stamp: "stamp-changed" }],
 ];
 
-const judgementCases = EVERYBODY.map(([who, beginning, decisions]): FrameworkCase => {
-  return {
-    name: `guards judge ${who}`,
-    needs,
-    run: staged(async (stage) => {
-      for (const name of GUARD_NAMES) {
-        const { behind, served, reached } = await protect(stage, GUARDS[name]);
-        const headers = beginning === null ? {} : { cookie: await cookieOf(behind, beginning) };
-        const answer = await served.get("/", headers);
-        const code = decisions[name];
-        if (code === null) assert.deepEqual([name, answer.status, answer.text], [name, 200, "secret"]);
-        else assertGuarded(answer, code);
-        assert.deepEqual([name, reached(), answer.cookies], [name, code === null ? 1 : 0, []]);
-      }
-    }),
-  };
-});
+/** The token of a cookie, as clients without cookies send it. */
+function bearer(cookie: string): { readonly authorization: string } {
+  return { authorization: `Bearer ${cookie.slice(COOKIE.length + 1)}` };
+}
 
-const methodCases = GUARD_NAMES.map((name): FrameworkCase => {
-  return {
-    name: `require${name.replace(/^./, (letter) => letter.toUpperCase())} guards every method but OPTIONS, whatever cookie comes`,
-    needs,
-    run: staged(async (stage) => {
-      const { behind, served, reached } = await protect(stage, GUARDS[name]);
-      const dead = await cookieOf(behind, name === "pending" ? PENDING : ADMIN);
-      await behind.sessions.revokeToken(dead.slice(COOKIE.length + 1));
-      for (const cookie of [undefined, dead, `${COOKIE}=x`]) {
-        const headers = { ...HTTPS, ...OWN_PAGE, ...(cookie !== undefined && { cookie }) };
-        for (const method of ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]) {
-          const { status, text } = await served.ask({ path: "/", method, headers }).answer;
-          assert.deepEqual([method, status], [method, 401]);
-          if (method === "HEAD") assert.equal(text, "");
-        }
-      }
-      assert.equal(reached(), 0);
-      // A preflight carries no cookie (Fetch, "CORS protocol and credentials").
-      const preflight = { ...HTTPS, origin: "https://other.example", "access-control-request-method": "POST" };
-      assert.equal((await served.ask({ path: "/", method: "OPTIONS", headers: preflight }).answer).status, 200);
-      assert.equal(reached(), 1);
-    }),
-  };
-});
+function titleOf(name: GuardName): string {
+  return `require${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+}
 
 const LOGIN: Guarding = GUARDS.login;
 const FRESH: Guarding = GUARDS.fresh;
 const ROLE: Guarding = { choose: (from, options) => from.requireRole("admin", options) };
 
 export const guardCases: readonly FrameworkCase[] = [
-  ...judgementCases,
-  ...methodCases,
+  ...GUARD_NAMES.map((name): FrameworkCase => {
+    return {
+      name: `${titleOf(name)} judges everybody, and answers the others with a problem document`,
+      needs,
+      run: staged(async (stage) => {
+        const { behind, served, reached } = await protect(stage, GUARDS[name]);
+        for (const [who, beginning, decisions] of EVERYBODY) {
+          const before = reached();
+          const headers = beginning === null ? {} : { cookie: await cookieOf(behind, beginning) };
+          const answer = await served.get("/", headers);
+          const code = decisions[name];
+          assert.deepEqual([who, reached() - before, answer.cookies], [who, code === null ? 1 : 0, []]);
+          if (code === null) assert.deepEqual([who, answer.status, answer.text], [who, 200, "secret"]);
+          else assertGuarded(answer, code);
+        }
+      }),
+    };
+  }),
+  ...GUARD_NAMES.map((name): FrameworkCase => {
+    return {
+      name: `${titleOf(name)} guards every method but OPTIONS, whatever cookie comes`,
+      needs,
+      run: staged(async (stage) => {
+        const { behind, served, reached } = await protect(stage, GUARDS[name]);
+        const dead = await cookieOf(behind, name === "pending" ? PENDING : ADMIN);
+        await behind.sessions.revokeToken(dead.slice(COOKIE.length + 1));
+        for (const cookie of [undefined, dead, `${COOKIE}=x`]) {
+          const headers = { ...HTTPS, ...OWN_PAGE, ...(cookie !== undefined && { cookie }) };
+          for (const method of ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]) {
+            const { status, text } = await served.ask({ path: "/", method, headers }).answer;
+            assert.deepEqual([method, status], [method, 401]);
+            if (method === "HEAD") assert.equal(text, "");
+          }
+        }
+        assert.equal(reached(), 0);
+        // A preflight carries no cookie (Fetch, "CORS protocol and credentials").
+        const preflight = { ...HTTPS, origin: "https://other.example", "access-control-request-method": "POST" };
+        assert.equal((await served.ask({ path: "/", method: "OPTIONS", headers: preflight }).answer).status, 200);
+        assert.equal(reached(), 1);
+      }),
+    };
+  }),
+  {
+    name: "guards answer HEAD as GET, without a body",
+    needs,
+    run: staged(async (stage) => {
+      const { behind, served } = await protect(stage, GUARDS.role);
+      for (const [beginning, status] of [
+        [{ userId: "ada" }, 403],
+        [ADMIN, 200],
+      ] as const) {
+        const headers = { ...HTTPS, cookie: await cookieOf(behind, beginning) };
+        const answer = await served.ask({ path: "/", method: "HEAD", headers }).answer;
+        assert.deepEqual([answer.status, answer.text, answer.isCut], [status, "", false]);
+        assertPrivate(answer);
+      }
+    }),
+  },
   {
     name: "guards do not take a method for OPTIONS that is spelt otherwise",
     // Over HTTP/1.1 everybody spells it so, or refuses it.
@@ -195,7 +217,6 @@ export const guardCases: readonly FrameworkCase[] = [
         const known = await cookieOf(behind, { userId: "ada", remember: true });
         const gone = await cookieOf(behind, ADMIN);
         await behind.sessions.revokeToken(gone.slice(COOKIE.length + 1));
-        const bearer = (cookie: string) => ({ authorization: `Bearer ${cookie.slice(COOKIE.length + 1)}` });
         for (const [headers, expected] of [
           [{}, "Bearer"],
           [bearer(gone), 'Bearer error="invalid_token"'],

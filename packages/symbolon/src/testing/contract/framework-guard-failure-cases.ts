@@ -101,15 +101,25 @@ const stampCases: readonly FrameworkCase[] = [
 
 type Refused = Pick<Exchange, "session" | "respond">;
 
-const answerCases = ["at once", "later"].map((when): FrameworkCase => {
+function toLogin({ code }: GuardRefusal, { respond }: Refused): void {
+  respond.send(303, null, { Location: `/login?why=${code}` });
+}
+
+async function toLoginLater(refusal: GuardRefusal, refused: Refused): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  toLogin(refusal, refused);
+}
+
+const ANSWERS = [
+  ["at once", toLogin],
+  ["later", toLoginLater],
+] as const;
+
+const answerCases = ANSWERS.map(([when, onRefused]): FrameworkCase => {
   return {
     name: `onRefused answers instead of the guard, ${when}, in an answer that stays private`,
     needs,
     run: staged(async (stage) => {
-      const onRefused = async (refusal: GuardRefusal, { respond }: Refused): Promise<void> => {
-        if (when === "later") await new Promise((resolve) => setImmediate(resolve));
-        respond.send(303, null, { Location: `/login?why=${refusal.code}` });
-      };
       const { behind, served, reached } = await protect(stage, { ...GUARDS.role, onRefused });
       const answer = await served.get("/");
       assert.deepEqual([answer.status, answer.headers.get("location")], [303, "/login?why=login-required"]);

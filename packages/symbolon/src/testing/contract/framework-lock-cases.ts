@@ -1,5 +1,6 @@
 /** Cases of the option `lock`: a request has its session's lock from before it reads until its response is decided. */
 import assert from "node:assert/strict";
+import { ConflictError } from "../../errors.ts";
 import { deferred } from "./framework-client.ts";
 import { type Backstage, begin, COOKIE, dataOf, HTTPS, staged, twoParts } from "./framework-stage.ts";
 import type { Exchange, FrameworkAbility, FrameworkCase, Handler } from "./framework-target.ts";
@@ -13,6 +14,8 @@ const countUp: Handler = async ({ session, respond }) => {
   session.data["n"] = count + 1;
   respond.send(200, "counted");
 };
+
+const showState: Handler = ({ session, respond }) => respond.send(200, session.state);
 
 /** Insists that somebody else can have the session's lock as soon as a release that is on its way has arrived. */
 async function assertFree({ sessions }: Backstage, token: string): Promise<void> {
@@ -28,6 +31,13 @@ const ENDINGS: readonly (readonly [how: string, status: number, end: (exchange: 
     500,
     () => {
       throw new Error("broken");
+    },
+  ],
+  [
+    "a handler that throws what it was told",
+    409,
+    () => {
+      throw new ConflictError("somebody else was first");
     },
   ],
 ];
@@ -71,12 +81,13 @@ export const frameworkLockCases: readonly FrameworkCase[] = [
     needs,
     run: staged(async ({ backstage, serve }) => {
       const behind = backstage();
-      const page: Handler = ({ session, respond }) => respond.send(200, session.state);
-      const served = await serve(behind, page, undefined, [{ lock: true }]);
-      for (const headers of [{}, { cookie: `${COOKIE}=nonsense` }]) {
+      const served = await serve(behind, showState, undefined, [{ lock: true }]);
+      const { token } = await begin(behind, {});
+      const forged = `${token.slice(0, -1)}${token.endsWith("A") ? "B" : "A"}`;
+      for (const headers of [{}, { cookie: `${COOKIE}=${forged}` }, { cookie: `${COOKIE}=nonsense` }]) {
         assert.equal((await served.get("/", headers)).text, "anonymous");
       }
-      assert.deepEqual(behind.calls(), []);
+      assert.deepEqual(behind.calls(), ["create"]);
     }),
   },
   ...endingCases,

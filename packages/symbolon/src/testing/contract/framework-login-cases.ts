@@ -33,31 +33,15 @@ export function appOf(actions: Readonly<Record<string, Action>> = {}, login: Log
   };
 }
 
-/** How long the cookie of a login lives. */
-const LIVES: readonly (readonly [what: string, options: Options, login: LoginOptions, ending: string])[] = [
-  ["ends with the browser", {}, {}, ""],
-  ["ends with the session where cookies are persistent", { cookie: { persistent: true } }, {}, "; Max-Age=3600"],
-  ["ends with the session of a user to be remembered", {}, { remember: true }, "; Max-Age=1209600"],
-  ["ends with the browser while a second step is missing", {}, { pending: "second-factor" }, ""],
+/** How long the cookie of a login lives, as its `Set-Cookie` value ends. */
+const LIVES: readonly (readonly [what: string, ending: string, options: Options, login: LoginOptions])[] = [
+  ["a login", "", {}, {}],
+  ["a long one", "", {}, { lifetime: { absolute: "90d" } }],
+  ["a second step is missing", "", {}, { pending: "second-factor" }],
+  ["cookies are persistent", "; Max-Age=3600", { cookie: { persistent: true } }, {}],
+  ["remembered", "; Max-Age=1209600", {}, { remember: true }],
+  ["remembered for less", "; Max-Age=7200", {}, { remember: true, lifetime: { absolute: "2h" } }],
 ];
-
-const lifeCases = LIVES.map(([what, options, login, ending]): FrameworkCase => {
-  return {
-    name: `the cookie of a login is one, and ${what}`,
-    needs: [],
-    run: staged(async ({ backstage, serve }) => {
-      const behind = backstage({ clock: manualClock(), ...options });
-      const served = await serve(behind, appOf({}, login));
-      const { cookie } = await begin(behind, {});
-      for (const headers of [{}, { cookie }]) {
-        const answer = await served.post("/login", headers);
-        assert.deepEqual(answer.cookies, [`${COOKIE}=${tokenIn(answer)}; ${ATTRIBUTES}${ending}`]);
-        assertPrivate(answer, "Sec-Fetch-Site", "Origin");
-        assert.equal(await whoHas(behind, tokenIn(answer)), login.pending === undefined ? "ada" : "pending");
-      }
-    }),
-  };
-});
 
 /** The store's steps of a login. */
 const stepCases = ["admit", "delete"].flatMap((method): FrameworkCase[] => [
@@ -101,28 +85,28 @@ const stepCases = ["admit", "delete"].flatMap((method): FrameworkCase[] => [
 ]);
 
 /** What gives a session another token. */
-const RENEWALS: readonly (readonly [what: string, renew: Action])[] = [
-  ["keepLogin", (session) => session.keepLogin("new")],
-  ["setRoles", (session) => session.setRoles(["admin"])],
+const RENEWALS: readonly (readonly [path: string, renew: Action])[] = [
+  ["/keepLogin", (session) => session.keepLogin("new")],
+  ["/setRoles", (session) => session.setRoles(["admin"])],
 ];
 
-const renewalCases = RENEWALS.map(([what, renew]): FrameworkCase => {
+const renewalCases = RENEWALS.map(([path, renew]): FrameworkCase => {
   return {
-    name: `the new token of ${what} goes out in a cookie, also when the handler then fails, and the old one is dead`,
+    name: `the new token of ${path.slice(1)} goes out in a cookie, also when the handler then fails, and the old one is dead`,
     needs: [],
     run: staged(async ({ backstage, serve }) => {
       const behind = backstage();
-      const served = await serve(behind, async (exchange) => {
-        if (exchange.path !== "/") await renew(exchange.session, exchange);
-        if (exchange.path === "/fails") throw new Error("broken");
-        exchange.respond.send(200, whoIs(exchange.session));
-      });
-      for (const [path, status] of [
-        ["/renew", 200],
+      const fails: Action = async (session, exchange) => {
+        await renew(session, exchange);
+        throw new Error("broken");
+      };
+      const served = await serve(behind, appOf({ [path]: renew, "/fails": fails }));
+      for (const [asked, status] of [
+        [path, 200],
         ["/fails", 500],
       ] as const) {
         const { token } = await behind.sessions.create({ userId: "ada", stamp: "old" });
-        const answer = await served.post(path, { cookie: `${COOKIE}=${token}` });
+        const answer = await served.post(asked, { cookie: `${COOKIE}=${token}` });
         assert.equal(answer.status, status);
         assert.deepEqual(answer.cookies, [`${COOKIE}=${tokenIn(answer)}; ${ATTRIBUTES}`]);
         assert.equal(await whoHas(behind, token), "wrong-secret");
@@ -134,7 +118,23 @@ const renewalCases = RENEWALS.map(([what, renew]): FrameworkCase => {
 });
 
 export const loginCases: readonly FrameworkCase[] = [
-  ...lifeCases,
+  {
+    name: "the cookie of a login is one, and ends with the browser, or with the session where it is to be kept",
+    needs: [],
+    run: staged(async ({ backstage, serve }) => {
+      for (const [what, ending, options, login] of LIVES) {
+        const behind = backstage({ clock: manualClock(), ...options });
+        const served = await serve(behind, appOf({}, login));
+        const { cookie } = await begin(behind, {});
+        for (const headers of [{}, { cookie }]) {
+          const answer = await served.post("/login", headers);
+          assert.deepEqual(answer.cookies, [`${COOKIE}=${tokenIn(answer)}; ${ATTRIBUTES}${ending}`], what);
+          assertPrivate(answer, "Sec-Fetch-Site", "Origin");
+          assert.equal(await whoHas(behind, tokenIn(answer)), login.pending === undefined ? "ada" : "pending");
+        }
+      }
+    }),
+  },
   {
     name: "a login takes the place of the session before, which is dead once the answer is there",
     needs: [],
@@ -228,22 +228,57 @@ export const loginCases: readonly FrameworkCase[] = [
   },
   ...renewalCases,
   {
-    name: "a flash message is shown once, behind a redirect, and an error page does not use it up",
+    name: "keepLogin ends the user's other sessions, and nobody else's",
     needs: [],
     run: staged(async ({ backstage, serve }) => {
-      const served = await serve(backstage(), ({ path, session, respond }) => {
-        if (path === "/save") {
-          session.flash("notice", "Saved");
-          return respond.send(303, null, { Location: "/" });
+      const behind = backstage();
+      const served = await serve(behind, appOf({ "/keep": (session) => session.keepLogin("new") }));
+      const { token: mine } = await behind.sessions.create({ userId: "ada" });
+      const { token: other } = await behind.sessions.create({ userId: "ada" });
+      const { token: graces } = await behind.sessions.create({ userId: "grace" });
+      const kept = tokenIn(await served.post("/keep", { cookie: `${COOKIE}=${mine}` }));
+      assert.equal(await whoHas(behind, kept), "ada");
+      assert.equal(await whoHas(behind, other), "ended: stamp-changed");
+      assert.equal(await whoHas(behind, graces), "grace");
+    }),
+  },
+  {
+    name: "makes no new token when the roles are the same, and answers 403 where nobody is logged in",
+    needs: [],
+    run: staged(async ({ backstage, serve }) => {
+      const behind = backstage();
+      const served = await serve(behind, appOf(Object.fromEntries(RENEWALS)));
+      const { token } = await behind.sessions.create({ userId: "ada", roles: ["admin"] });
+      assert.deepEqual((await served.post("/setRoles", { cookie: `${COOKIE}=${token}` })).cookies, []);
+      assert.equal(await whoHas(behind, token), "ada");
+      const nobody = await begin(behind, {});
+      for (const [path] of RENEWALS) {
+        const { status, cookies } = await served.post(path, { cookie: nobody.cookie });
+        assert.deepEqual([status, cookies], [403, []]);
+      }
+      assert.equal(await whoHas(behind, nobody.token), "anonymous");
+    }),
+  },
+  {
+    name: "a flash message is shown once, behind a redirect and across a login, and not used up by an error page",
+    needs: [],
+    run: staged(async ({ backstage, serve }) => {
+      const served = await serve(backstage(), async ({ path, session, respond }) => {
+        if (path === "/" || path === "/fails") {
+          return respond.send(path === "/" ? 200 : 500, `[${session.flash("notice").join()}]`);
         }
-        return respond.send(path === "/fails" ? 500 : 200, `[${session.flash("notice").join()}]`);
+        session.flash("notice", "Saved");
+        if (path === "/login") await session.login("ada");
+        return respond.send(303, null, { Location: "/" });
       });
-      const browser = visitor(served);
-      const { status, headers } = await browser.post("/save");
-      assert.deepEqual([status, headers.get("location")], [303, "/"]);
-      assert.equal((await browser.get("/fails")).status, 500);
-      assert.equal((await browser.get("/")).text, "[Saved]");
-      assert.equal((await browser.get("/")).text, "[]");
+      for (const path of ["/save", "/login"]) {
+        const browser = visitor(served);
+        const { status, headers } = await browser.post(path);
+        assert.deepEqual([status, headers.get("location")], [303, "/"]);
+        assert.equal((await browser.get("/fails")).status, 500);
+        assert.equal((await browser.get("/")).text, "[Saved]");
+        assert.equal((await browser.get("/")).text, "[]");
+      }
     }),
   },
 ];

@@ -25,6 +25,7 @@ const app: Handler = async ({ path, session, respond }) => {
     session.reset();
     throw new Error("broken");
   }
+  if (path === "/reset/write") session.reset();
   if (path.endsWith("write")) session.data["mine"] = true;
   respond.send(200, whoIs(session));
 };
@@ -80,17 +81,19 @@ export const logoutCases: readonly FrameworkCase[] = [
     }),
   },
   {
-    name: "begins a new session with one cookie when data is written after a logout",
+    name: "begins a new session with one cookie when data is written after a logout, or a reset",
     needs: [],
     run: staged(async ({ backstage, serve }) => {
       const behind = backstage();
       const served = await serve(behind, app);
-      const { token, cookie } = await begin(behind, { secret: 1 });
-      const answer = await served.get("/logout/write", { cookie });
-      assert.equal(answer.cookies.length, 1);
-      assert.notEqual(tokenIn(answer), token);
-      assert.deepEqual(await dataOf(behind, tokenIn(answer)), { mine: true });
-      assert.equal(await dataOf(behind, token), null);
+      for (const path of ["/logout/write", "/reset/write"]) {
+        const { token, cookie } = await begin(behind, { secret: 1 });
+        const answer = await served.get(path, { cookie });
+        assert.equal(answer.cookies.length, 1);
+        assert.notEqual(tokenIn(answer), token);
+        assert.deepEqual(await dataOf(behind, tokenIn(answer)), { mine: true });
+        assert.equal(await dataOf(behind, token), null);
+      }
     }),
   },
   {
@@ -140,6 +143,32 @@ export const logoutCases: readonly FrameworkCase[] = [
       assert.deepEqual([told.text, told.cookies], ["ended: evicted", []]);
       assertPrivate(told);
       assert.equal((await second.get("/")).text, "ada");
+    }),
+  },
+  {
+    name: "a stamp that changed ends the session; the next request is told, and no cookie is taken away",
+    needs: [],
+    run: staged(async ({ backstage, serve }) => {
+      const behind = backstage({ cookie: { persistent: true } });
+      const served = await serve(behind, async (exchange) => {
+        const agrees = await exchange.session.checkStamp("new");
+        const ended = exchange.refusal?.ended?.reason ?? "no refusal";
+        exchange.respond.send(200, `${agrees} ${whoIs(exchange.session)}, ${ended}`);
+      });
+      const cookieOf = async (stamp: string): Promise<string> =>
+        `${COOKIE}=${(await behind.sessions.create({ userId: "ada", stamp })).token}`;
+      const [present, old] = [await cookieOf("new"), await cookieOf("old")];
+      // The change may have been made in another tab of this browser, which has a newer cookie by then.
+      for (const [cookie, told] of [
+        [present, "true ada, no refusal"],
+        [old, "false anonymous, no refusal"],
+        [old, "false anonymous, stamp-changed"],
+      ] as const) {
+        const answer = await served.get("/", { cookie });
+        assert.deepEqual([answer.text, answer.cookies], [told, []]);
+        assertPrivate(answer);
+      }
+      assert.equal(await behind.sessions.count(), 1);
     }),
   },
   {

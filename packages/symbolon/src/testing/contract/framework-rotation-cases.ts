@@ -72,52 +72,76 @@ async function scene({ backstage, serve }: Stage, options: Options = {}): Promis
   return { behind, clock, served, token, asked };
 }
 
-const dueCases = ["/", "/untouched", "/redirect", "/missing", "/unmodified", "/broken", "/stream"].map(
-  (path): FrameworkCase => {
+const PLAIN = ["/", "/redirect", "/broken"];
+
+/** Cases of all answers, and of streams where a binding has them. */
+function forAnswers(
+  name: string,
+  paths: readonly string[],
+  play: (stage: Stage, path: string) => Promise<void>,
+): FrameworkCase[] {
+  return [paths, ["/stream"]].map((some): FrameworkCase => {
     return {
-      name: `a token that is due is replaced with the answer to ${path}, which no cache may keep`,
-      needs: path === "/stream" ? ["streams"] : [],
+      name: `${name}: ${some.join(", ")}`,
+      needs: some === paths ? [] : ["streams"],
       run: staged(async (stage) => {
-        const { behind, token, asked } = await scene(stage);
-        const answer = await asked(token, path);
-        const second = tokenIn(answer);
-        assert.notEqual(second, token);
-        assertPrivate(answer);
-        assert.deepEqual(await dataOf(behind, second), { n: 1 });
-        assert.equal((await asked(second)).text, "ada");
+        for (const path of some) await play(stage, path);
       }),
     };
+  });
+}
+
+const dueCases = forAnswers(
+  "a token that is due is replaced with any answer, which no cache may keep",
+  [...PLAIN, "/untouched", "/missing", "/unmodified"],
+  async (stage, path) => {
+    const { behind, token, asked } = await scene(stage);
+    const answer = await asked(token, path);
+    const second = tokenIn(answer);
+    assert.notEqual(second, token, path);
+    assertPrivate(answer);
+    assert.deepEqual(await dataOf(behind, second), { n: 1 });
+    assert.equal((await asked(second)).text, "ada");
   },
 );
 
-const onceCases = ["/", "/redirect", "/broken", "/thrown", "/unsavable", "/stream"].map((path): FrameworkCase => {
-  return {
-    name: `a token that is good once has the next one in the answer to ${path}`,
-    needs: path === "/stream" ? ["streams"] : [],
-    run: staged(async (stage) => {
-      const { token, asked } = await scene(stage, { rotation: { grace: 0 } });
-      const second = tokenIn(await asked(token, path));
-      assert.deepEqual([(await asked(token)).text, (await asked(second)).text], ["nobody", "ada"]);
-    }),
-  };
-});
+const onceCases = forAnswers(
+  "a token that is good once has the next one in any answer",
+  [...PLAIN, "/thrown", "/unsavable"],
+  async (stage, path) => {
+    const { token, asked } = await scene(stage, { rotation: { grace: 0 } });
+    const second = tokenIn(await asked(token, path));
+    assert.deepEqual([path, (await asked(token)).text, (await asked(second)).text], [path, "nobody", "ada"]);
+  },
+);
 
 /** Whether a persistent cookie comes anew when the session's end has moved: with the same token, and with a new one. */
 const persistentCases = [false, undefined].map((every): FrameworkCase => {
   return {
-    name: `a persistent cookie is sent again when its end has moved, with ${every === false ? "the same" : "a new"} token`,
+    name: `a persistent cookie lasts no longer than the session, and is sent with ${every === false ? "a longer end" : "each new token"}`,
     needs: [],
     run: staged(async (stage) => {
-      const { clock, token, asked } = await scene(stage, {
+      const { clock, asked, ...one } = await scene(stage, {
         cookie: { persistent: true },
         lifetime: { idle: "1h", absolute: "2h" },
         rotation: { ...(every === false && { every }) },
       });
-      clock.advance(EVERY);
-      const touched = await asked(token);
-      assert.equal(tokenIn(touched) === token, every === false);
-      assert.match(touched.cookies[0] ?? "", /; Max-Age=3600$/);
-      assertPrivate(touched);
+      let { token } = one;
+      for (const [minutes, seconds] of [
+        [35, 3600],
+        [50, 1200],
+      ] as const) {
+        clock.advance(minutes * 60_000);
+        const touched = await asked(token);
+        assert.equal(tokenIn(touched) === token, every === false);
+        token = tokenIn(touched);
+        assert.ok(touched.cookies[0]?.endsWith(`; Max-Age=${seconds}`), touched.cookies[0]);
+        assertPrivate(touched);
+        if (every === undefined) await asked(token);
+      }
+      clock.advance(1_200_000);
+      const ended = await asked(token);
+      assert.deepEqual([ended.text, ended.cookies], ["nobody", []]);
     }),
   };
 });

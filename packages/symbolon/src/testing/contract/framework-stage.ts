@@ -85,14 +85,14 @@ export interface Served extends Pick<Client, "ask"> {
 
 /** Where a case is played; all of it is closed when the case is over. */
 export interface Stage {
-  backstage(options?: Options): Backstage;
+  readonly backstage: (options?: Options) => Backstage;
   /** Serves the application, which answers `/ping` by itself. `options` are those of the bindings, one by one. */
-  serve(
+  readonly serve: (
     behind: Backstage | readonly [Backstage, ...Backstage[]],
     handler: Handler,
     guarding?: Guarding,
     options?: readonly OpenOptions[],
-  ): Promise<Served>;
+  ) => Promise<Served>;
 }
 
 /** So long a case may take: what it waits for never comes with some broken bindings. */
@@ -127,9 +127,13 @@ function stageOn(target: FrameworkTarget, closers: (() => unknown)[]): Stage {
       const managers = [first.sessions, ...others.map(({ sessions }) => sessions)] as const;
       const answering: Handler = (exchange) =>
         exchange.path === "/ping" ? exchange.respond.send(200, "pong") : handler(exchange);
-      const { port, reported, close } = await target.serve(managers, answering, guarding, options);
+      const application = await target.serve(managers, answering, guarding, options);
+      const { port, reported } = application;
       const client = target.abilities.includes("http2") ? http2Client(port) : http1Client(port);
-      closers.push(close, () => client.close());
+      closers.push(
+        () => application.close(),
+        () => client.close(),
+      );
       const ask = (method: string, path: string, headers: Lines): Promise<Answer> =>
         client.ask({ path, method, headers: { ...HTTPS, ...headers } }).answer;
       return {

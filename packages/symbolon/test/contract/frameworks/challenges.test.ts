@@ -87,42 +87,10 @@ describe.each(TARGETS)("guards over bearer JWTs on $name", (target) => {
 });
 
 describe.each(TARGETS)("guards over tokens that are no JWTs on $name", (target) => {
-  it("challenge nobody where sessions come in cookies only", async () => {
-    const behind = backstage();
-    const { token } = await behind.sessions.create({ userId: "ada", remember: true });
-    for (const [guarding, status] of [
-      [LOGIN, 200],
-      [ADMIN, 403],
-      [FRESH, 401],
-    ] as const) {
-      const served = await serve(target, behind, welcome, guarding);
-      expect(met(await ask(served, "/", { cookie: `${COOKIE}=${token}` }))).toEqual([status, null]);
-      expect(met(await ask(served, "/", bearer(token)))).toEqual([401, null]);
-    }
-    const inCookies = jwtBackstage({ carrier: "cookie" });
-    const served = await serveJwt(target, inCookies, welcome, LOGIN);
+  it("challenge nobody where access tokens come in cookies only", async () => {
+    const served = await serveJwt(target, jwtBackstage({ carrier: "cookie" }), welcome, LOGIN);
     expect(met(await ask(served, "/"))).toEqual([401, null]);
     expect(met(await askAs(served, "x"))).toEqual([401, null]);
-  });
-
-  it("challenge everybody where bearer tokens are taken, those with a cookie, too", async () => {
-    const behind = backstage({ bearer: true });
-    const { token } = await behind.sessions.create({ userId: "ada", remember: true });
-    const { token: gone } = await behind.sessions.create({ userId: "ada" });
-    await behind.sessions.revokeToken(gone);
-    for (const [guarding, known] of [
-      [LOGIN, [200, null]],
-      [ADMIN, [403, SCOPE]],
-      [FRESH, [401, STEP_UP]],
-    ] as const) {
-      const served = await serve(target, behind, welcome, guarding);
-      expect(met(await ask(served, "/"))).toEqual([401, "Bearer"]);
-      expect(met(await ask(served, "/", bearer(gone)))).toEqual([401, INVALID]);
-      expect(met(await ask(served, "/", bearer(token)))).toEqual(known);
-      expect(met(await ask(served, "/", { cookie: `${COOKIE}=${token}` }))).toEqual(known);
-      // It is no bearer token that is invalid.
-      expect(met(await ask(served, "/", { cookie: `${COOKIE}=${gone}` }))).toEqual([401, "Bearer"]);
-    }
   });
 
   it("challenge for API tokens alike", async () => {
