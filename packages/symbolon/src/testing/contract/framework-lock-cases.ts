@@ -19,7 +19,7 @@ const showState: Handler = ({ session, respond }) => respond.send(200, session.s
 
 /** Insists that somebody else can have the session's lock as soon as a release that is on its way has arrived. */
 async function assertFree({ sessions }: Backstage, token: string): Promise<void> {
-  await (await sessions.validate(token))?.lock({ wait: 1000 }, () => undefined);
+  await (await sessions.validate(token))?.lock({ wait: 5000 }, () => undefined);
 }
 
 /** The ways to answer, and to fail. */

@@ -4,6 +4,7 @@ import { createSessionManager, type SessionManager } from "../../core/manager.ts
 import type { SessionManagerOptions } from "../../core/options.ts";
 import type { Session } from "../../core/session.ts";
 import { generateKey } from "../../crypto/keyring.ts";
+import { isSymbolonError, type SymbolonError } from "../../errors.ts";
 import type { OpenOptions } from "../../http/index.ts";
 import { type MemoryStore, memoryStore } from "../../stores/memory.ts";
 import { type FaultyStore, faultyStore } from "../faulty-store.ts";
@@ -248,10 +249,12 @@ function listed(headers: Headers, name: string): string[] {
   return (headers.get(name) ?? "").split(",").map((one) => one.trim().toLowerCase());
 }
 
-/** What the process is warned of next. */
-export function nextWarning(): { readonly warning: Promise<Error>; readonly stop: () => void } {
-  const warned = deferred<Error>();
-  const listener = (warning: Error): void => warned.resolve(warning);
+/** The error of ours that the process is warned of next. */
+export function nextWarning(): { readonly warning: Promise<SymbolonError>; readonly stop: () => void } {
+  const warned = deferred<SymbolonError>();
+  const listener = (warning: Error): void => {
+    if (isSymbolonError(warning)) warned.resolve(warning);
+  };
   process.on("warning", listener);
   return { warning: warned.promise, stop: () => void process.off("warning", listener) };
 }

@@ -67,7 +67,7 @@ const warningCases = WARNINGS.map(([what, hasSession, code]): FrameworkCase => {
       goOn();
       try {
         assert.equal((await asking.answer).isCut, true);
-        assert.equal(((await warning) as Error & { code?: string }).code, code);
+        assert.equal((await warning).code, code);
       } finally {
         stop();
       }

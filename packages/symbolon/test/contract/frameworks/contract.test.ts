@@ -6,7 +6,7 @@ import { SOCKET_TARGETS } from "./support/targets.ts";
 describe.each(SOCKET_TARGETS)("$name", (target) => {
   const cases = frameworkContract.filter(({ needs }) => needs.every((ability) => target.abilities.includes(ability)));
 
-  test.each(cases)("$name", ({ run }) => run(target));
+  for (const { name, run } of cases) test(name, () => run(target));
 
   test("lacks nothing but another version of HTTP", () => {
     const missing = new Set(frameworkContract.filter((one) => !cases.includes(one)).flatMap(({ needs }) => needs));
