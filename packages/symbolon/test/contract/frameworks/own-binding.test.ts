@@ -115,6 +115,52 @@ const MISTAKES: readonly (readonly [what: string, mistake: Mistake, breaks: RegE
     ],
   ],
   [
+    "refuses every form",
+    { plant: () => ({ csrfRefusal: ({ method }) => (method === "GET" ? null : "cross-site") }) },
+    /./,
+    [
+      "lets a form of an own page through (POST)",
+      "lets a program without cookies through (POST)",
+      "lets a token in the header through (PUT)",
+      "lets a preflight through (OPTIONS)",
+      "csrf: false judges nothing",
+    ],
+  ],
+  [
+    "begins a session for everybody",
+    {
+      plant: (opened) => ({
+        async commit() {
+          opened.session.data = { seen: true };
+          return opened.commit();
+        },
+      }),
+    },
+    /./,
+    [
+      "an anonymous visitor costs no store call and gets no cookie while nothing is stored",
+      "an anonymous visitor who logs out gets no cookie and costs no write",
+      "deletes no cookie whose token was dead before: the browser may have a newer one by then",
+      "a token is not found elsewhere than in its cookie",
+    ],
+  ],
+  [
+    "ends a body that broke off as if it were whole",
+    { endsWhole: true },
+    /is cut|not cut in silence|cuts/,
+    [
+      "a response is cut when a session is begun by save() after the headers left",
+      "a response is cut when a session is begun by login() after the headers left",
+      "cuts the response of a handler that fails after the headers, and drops plain data",
+    ],
+  ],
+  [
+    "challenges whoever is refused",
+    { plant: () => ({ challenge: () => "Bearer" }) },
+    /challenge/,
+    ["guards challenge nobody where sessions come in cookies only"],
+  ],
+  [
     "takes every connection for https",
     { believesHttp: true },
     /plain http/,

@@ -16,6 +16,8 @@ export interface Mistake {
   readonly believesHttp?: boolean;
   /** What stands in the place of a guard. */
   readonly guard?: (guard: Guard) => Guard;
+  /** Ends the response when its body breaks off. */
+  readonly endsWhole?: boolean;
   /** Lets `OPTIONS` be judged as all other methods. */
   readonly judgesOptions?: boolean;
 }
@@ -30,7 +32,7 @@ export function houseTarget(name: string, mistake: Mistake | null = null): Frame
       const server = createServer((incoming, response) => {
         respond(requestOf(incoming))
           .then((reply) => send(reply, response))
-          .catch(() => response.destroy());
+          .catch(() => (mistake?.endsWhole === true ? response.end() : response.destroy()));
       });
       return { port: await listen(server), reported: [], close: () => closeServer(server) };
     },
