@@ -42,11 +42,11 @@ export class Bench {
   }
 
   async redisUrl(): Promise<string> {
-    return this.#server("SYMBOLON_REDIS_URL", startRedis);
+    return this.#server("redis", startRedis);
   }
 
   async postgresUrl(): Promise<string> {
-    return this.#server("SYMBOLON_POSTGRES_URL", startPostgres);
+    return this.#server("postgres", startPostgres);
   }
 
   /** The process of a candidate; the same one for all measurements. */
@@ -66,11 +66,10 @@ export class Bench {
     for (const started of this.#servers.values()) await started.then((server) => server.stop(), Boolean);
   }
 
-  async #server(variable: string, start: () => Promise<Stopping>): Promise<string> {
-    const given = process.env[variable];
-    if (given !== undefined) return given;
-    const started = this.#servers.get(variable) ?? start();
-    this.#servers.set(variable, started);
+  /** Always its own: what a server did is counted, and nobody else may ask it for anything. */
+  async #server(name: string, start: () => Promise<Stopping>): Promise<string> {
+    const started = this.#servers.get(name) ?? start();
+    this.#servers.set(name, started);
     return (await started).url;
   }
 }

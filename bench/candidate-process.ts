@@ -13,12 +13,19 @@ export class CandidateProcess {
     number,
     { readonly resolve: (value: unknown) => void; readonly reject: (error: Error) => void }
   >();
+  readonly #said: string[] = [];
   #orders = 0;
 
   private constructor(candidate: Candidate, redisUrl: string) {
     this.#name = nameOf(candidate);
     const env = { ...process.env, NODE_ENV: "production" };
-    this.#child = fork(WORKER, [candidate.framework, this.#name, redisUrl], { execArgv: ["--expose-gc"], env });
+    this.#child = fork(WORKER, [candidate.framework, this.#name, redisUrl], {
+      execArgv: ["--expose-gc"],
+      env,
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    // Peers warn of their own memory stores; it is shown when something fails.
+    this.#child.stderr?.on("data", (chunk: Buffer) => this.#said.push(chunk.toString()));
     this.#child.on("message", (answer: OrderAnswer) => this.#settle(answer));
     this.#child.once("exit", (code) => this.#fail(`ended with ${code}`));
   }
@@ -55,7 +62,8 @@ export class CandidateProcess {
   }
 
   #fail(why: string): void {
-    for (const { reject } of this.#waiting.values()) reject(new Error(`${this.#name}: its process ${why}.`));
+    for (const { reject } of this.#waiting.values())
+      reject(new Error(`${this.#name}: its process ${why}. ${this.#said.join("")}`));
     this.#waiting.clear();
   }
 }

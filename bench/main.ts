@@ -7,6 +7,8 @@
  * Ends with 0 also when a budget is missed, and with 1 when something could not be measured.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Bench, type Measurement, type Size } from "./bench.ts";
 import { describeMachine } from "./machine.ts";
@@ -14,9 +16,6 @@ import { MEASUREMENTS, ON_DEMAND } from "./measurements/index.ts";
 import { svgOf } from "./plot.ts";
 import { textOfMachine, textOfReport } from "./print.ts";
 import type { Report } from "./report.ts";
-
-/** bench/results, also from bench/dist. */
-const RESULTS = new URL("../results/", import.meta.url);
 
 const ABOUT_SIZE: Readonly<Record<Size, string>> = {
   full: "",
@@ -34,6 +33,8 @@ const { values: asked } = parseArgs({
 });
 
 const size: Size = asked.tiny ? "tiny" : asked.quick ? "quick" : "full";
+/** Seen from bench/dist. The tests' own run leaves alone what was measured in earnest. */
+const results = new URL(size === "tiny" ? "../results/tiny/" : "../results/", import.meta.url);
 const measurements = choose(asked.only);
 if (measurements === null) process.exitCode = 1;
 else await run(measurements);
@@ -65,9 +66,9 @@ async function run(chosen: readonly Measurement[]): Promise<void> {
   } finally {
     await bench.close();
   }
-  const results = { machine, size, reports };
-  save(results);
-  if (asked.json) console.log(JSON.stringify(results, null, 2));
+  const found = { machine, size, reports };
+  save(found);
+  if (asked.json) console.log(JSON.stringify(found, null, 2));
   else console.log(summaryOf(Object.values(reports)));
 }
 
@@ -81,17 +82,17 @@ async function reportOf(measurement: Measurement, bench: Bench): Promise<Report 
   }
 }
 
-function save(results: { readonly reports: Readonly<Record<string, Report>> }): void {
-  mkdirSync(RESULTS, { recursive: true });
-  writeFileSync(new URL("latest.json", RESULTS), `${JSON.stringify(results, null, 2)}\n`);
-  const plots = Object.values(results.reports).flatMap((report) => report.plots ?? []);
-  for (const plot of plots) writeFileSync(new URL(`${plot.name}.svg`, RESULTS), svgOf(plot));
+function save(found: { readonly reports: Readonly<Record<string, Report>> }): void {
+  mkdirSync(results, { recursive: true });
+  writeFileSync(new URL("latest.json", results), `${JSON.stringify(found, null, 2)}\n`);
+  const plots = Object.values(found.reports).flatMap((report) => report.plots ?? []);
+  for (const plot of plots) writeFileSync(new URL(`${plot.name}.svg`, results), svgOf(plot));
 }
 
 function summaryOf(reports: readonly Report[]): string {
   const budgets = reports.flatMap((report) => report.budgets ?? []);
   const missed = budgets.filter(({ missedBy }) => missedBy > 0);
-  return `${budgets.length - missed.length} of ${budgets.length} budgets met; all figures are in bench/results/latest.json.`;
+  return `${budgets.length - missed.length} of ${budgets.length} budgets met; all figures are in ${relative(process.cwd(), fileURLToPath(results))}.`;
 }
 
 /** Tables are for people: a program gets the JSON alone. */

@@ -19,6 +19,8 @@ export interface Work {
 /** How much to measure. */
 export interface Effort {
   readonly rounds: number;
+  /** Rounds before those, whose code is not optimised yet; two unless told. */
+  readonly warmUps?: number;
   /** Operations of one pass. */
   readonly operations: number;
   /** Passes are repeated until a sample has taken this much time, after a third of it unmeasured. */
@@ -31,8 +33,7 @@ export type Samples = ReadonlyMap<string, readonly number[]>;
 /** Measures every case in every round. */
 export async function measure(cases: readonly Case[], effort: Effort): Promise<Samples> {
   const named = cases.map((entry) => [entry.name, entry] as const);
-  // The first rounds run code that is not optimised yet; they are not counted.
-  return interleave(named, effort.rounds, Math.min(2, effort.rounds), (entry) => entry.sample(effort));
+  return interleave(named, effort.rounds, effort.warmUps ?? 2, (entry) => entry.sample(effort));
 }
 
 /** Takes one result of each in every round, after so many rounds that are not counted. */

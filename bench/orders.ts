@@ -19,7 +19,7 @@ export interface Orders {
   /** CPU microseconds that the process has spent so far. */
   cpu(): Promise<number>;
   /** Starts the profiler, and stops it; where the time went. */
-  profile(path: Path, milliseconds: number): Promise<readonly Hot[]>;
+  profile(path: Path, milliseconds: number): Promise<Profile>;
 }
 
 export interface Revival {
@@ -32,6 +32,11 @@ export interface Revival {
 export interface Listening {
   readonly port: number;
   readonly cookies: readonly string[];
+}
+
+export interface Profile {
+  readonly functions: readonly Hot[];
+  readonly files: readonly Hot[];
 }
 
 export interface Hot {

@@ -1,12 +1,18 @@
 /** Where this process spends its time, by V8's sampling profiler. */
 import { Session } from "node:inspector/promises";
-import type { Hot } from "./orders.ts";
+import type { Hot, Profile } from "./orders.ts";
 
-/** Functions shown. */
+/** Lines shown. */
 const MOST = 25;
 
-/** Runs the work under the profiler; the functions whose own code took the most of it. */
-export async function profile(work: () => Promise<unknown>): Promise<readonly Hot[]> {
+interface Frame {
+  readonly functionName: string;
+  readonly url: string;
+  readonly lineNumber: number;
+}
+
+/** Runs the work under the profiler; whose own code took the most of it, idle time left out. */
+export async function profile(work: () => Promise<unknown>): Promise<Profile> {
   const session = new Session();
   session.connect();
   await session.post("Profiler.enable");
@@ -15,21 +21,27 @@ export async function profile(work: () => Promise<unknown>): Promise<readonly Ho
   await work();
   const { profile: taken } = await session.post("Profiler.stop");
   session.disconnect();
-  const hits = new Map<string, number>();
-  for (const { callFrame, hitCount = 0 } of taken.nodes) {
-    if (callFrame.functionName === "(idle)") continue;
-    const where = nameOf(callFrame);
-    hits.set(where, (hits.get(where) ?? 0) + hitCount);
-  }
-  const all = [...hits.values()].reduce((sum, count) => sum + count, 0);
-  const hottest = [...hits].toSorted(([, a], [, b]) => b - a).slice(0, MOST);
-  return hottest.map(([where, count]) => ({ where, share: (count / all) * 100 }));
+  const busy = taken.nodes.filter(({ callFrame }) => callFrame.functionName !== "(idle)");
+  const hits = busy.map(({ callFrame, hitCount = 0 }) => [callFrame, hitCount] as const);
+  return { functions: hottest(hits, nameOf), files: hottest(hits, fileOf) };
 }
 
-function nameOf({ functionName, url, lineNumber }: { functionName: string; url: string; lineNumber: number }): string {
-  const name = functionName === "" ? "(anonymous)" : functionName;
-  if (url === "") return name;
-  const file =
-    /(?:node_modules|packages)\/(?<path>.+)$/.exec(url)?.groups?.["path"] ?? url.replace(/^.*\/bench\//, "bench/");
-  return `${name} ${file}:${lineNumber + 1}`;
+function hottest(hits: readonly (readonly [Frame, number])[], placeOf: (frame: Frame) => string): readonly Hot[] {
+  const byPlace = new Map<string, number>();
+  for (const [frame, count] of hits) byPlace.set(placeOf(frame), (byPlace.get(placeOf(frame)) ?? 0) + count);
+  const all = hits.reduce((sum, [, count]) => sum + count, 0);
+  return [...byPlace]
+    .toSorted(([, one], [, other]) => other - one)
+    .slice(0, MOST)
+    .map(([where, count]) => ({ where, share: (count / all) * 100 }));
+}
+
+function nameOf(frame: Frame): string {
+  const name = frame.functionName === "" ? "(anonymous)" : frame.functionName;
+  return frame.url === "" ? name : `${name} ${fileOf(frame)}:${frame.lineNumber + 1}`;
+}
+
+function fileOf({ functionName, url }: Frame): string {
+  if (url === "") return functionName === "(garbage collector)" ? functionName : "(native)";
+  return url.replace(/^.*\/(?:node_modules|packages)\//, "").replace(/^.*\/bench\//, "bench/");
 }

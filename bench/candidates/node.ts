@@ -67,7 +67,7 @@ function ironSession(): RequestListener {
       save: (session) => session.save(),
       end: (session) => session.destroy(),
     },
-    async (request, response) => await getIronSession(request, response, options),
+    (request, response) => getIronSession(request, response, options),
   );
 }
 

@@ -11,9 +11,9 @@ export const overhead: Measurement = {
 
   async run(bench) {
     const effort = bench.pick<Effort>({
-      full: { rounds: 15, operations: 64, sampleMs: 100 },
-      quick: { rounds: 3, operations: 64, sampleMs: 25 },
-      tiny: { rounds: 1, operations: 4, sampleMs: 1 },
+      full: { rounds: 15, warmUps: 0, operations: 64, sampleMs: 100 },
+      quick: { rounds: 3, warmUps: 0, operations: 64, sampleMs: 25 },
+      tiny: { rounds: 1, warmUps: 0, operations: 4, sampleMs: 1 },
     });
     // The quick run takes those that a budget is about, and the floors.
     const candidates = bench.candidates.filter(
@@ -36,8 +36,8 @@ export const overhead: Measurement = {
 };
 
 async function sample(bench: Bench, candidates: readonly Candidate[], path: Path, effort: Effort): Promise<Samples> {
-  const requests = bench.pick({ full: 20_000, quick: 4000, tiny: 4 });
-  const milliseconds = bench.pick({ full: 3000, quick: 1000, tiny: 1000 });
+  const requests = bench.pick({ full: 20_000, quick: 3000, tiny: 4 });
+  const milliseconds = bench.pick({ full: 3000, quick: 600, tiny: 1000 });
   const cases: Case[] = [];
   // Two at once: nothing is measured yet.
   await times(2, candidates.length, async (index) => {

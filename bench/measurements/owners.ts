@@ -19,7 +19,7 @@ export const owners: Measurement = {
     const effort = bench.pick<Effort>({
       full: { rounds: 15, operations: 10, sampleMs: 20 },
       quick: { rounds: 3, operations: 5, sampleMs: 5 },
-      tiny: { rounds: 1, operations: 1, sampleMs: 0 },
+      tiny: { rounds: 1, warmUps: 0, operations: 1, sampleMs: 0 },
     });
     const rows: Cell[][] = [];
     const curves = new Map<string, Curve[]>(DEEDS.map((deed) => [deed, []]));

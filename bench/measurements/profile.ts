@@ -15,12 +15,15 @@ export const profile: Measurement = {
       if (candidate.library !== "Symbolon" || candidate.place !== "memory" || candidate.variant !== undefined) continue;
       const process = await bench.processOf(candidate);
       for (const path of ["/read", "/write"] as const) {
-        const hottest = await process.ask("profile", path, milliseconds);
-        tables.push({
-          title: `${nameOf(candidate)}, ${path.slice(1)}`,
-          columns: ["function", "% of its own"],
-          rows: hottest.map(({ where, share }) => [where, share]),
-        });
+        await process.ask("warmUp", path, 64, 20_000, milliseconds);
+        const { functions, files } = await process.ask("profile", path, milliseconds);
+        for (const [what, hottest] of Object.entries({ function: functions, file: files })) {
+          tables.push({
+            title: `${nameOf(candidate)}, ${path.slice(1)}`,
+            columns: [what, "% of its own"],
+            rows: hottest.map(({ where, share }) => [where, share]),
+          });
+        }
       }
     }
     return {

@@ -39,7 +39,7 @@ export const redis: Measurement = {
     const effort = bench.pick<Effort>({
       full: { rounds: 15, operations: 10, sampleMs: 100 },
       quick: { rounds: 3, operations: 10, sampleMs: 40 },
-      tiny: { rounds: 1, operations: 2, sampleMs: 1 },
+      tiny: { rounds: 1, warmUps: 0, operations: 2, sampleMs: 1 },
     });
     const url = await bench.redisUrl();
     const rows: Cell[][] = [];

@@ -1,25 +1,85 @@
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { ROOT, run, runTool } from "./workspace.ts";
+import { type Finished, ROOT, run } from "./workspace.ts";
 
-describe("the overhead benchmark", () => {
-  it("runs, and reports every path with its budget", async () => {
-    const root = fileURLToPath(ROOT);
-    const built = await runTool("typescript", "tsc", ["-b", "bench"], root);
-    expect(built).toEqual({ code: 0, output: "" });
-    const args = ["bench/dist/overhead.js", "--rounds", "1", "--sessions", "20", "--sample", "1"];
-    const { code, output } = await run(process.execPath, args, root);
+const NAMES = [
+  "direct",
+  "overhead",
+  "http",
+  "redis",
+  "calls",
+  "lost-updates",
+  "logout",
+  "memory",
+  "prune",
+  "owners",
+  "size",
+];
+
+/** What is read here of bench/results/tiny/latest.json. */
+interface Results {
+  readonly machine: { readonly cpu: string; readonly node: string; readonly packages: Record<string, string> };
+  readonly reports: Record<
+    string,
+    {
+      readonly tables: { readonly title: string; readonly columns: string[]; readonly rows: unknown[][] }[];
+      readonly budgets?: { readonly name: string; readonly found: number; readonly missedBy: number }[];
+    }
+  >;
+}
+
+describe("npm run bench", () => {
+  it("measures everything, says on what, and judges each budget", async () => {
+    const { code, output } = await bench("--tiny");
     expect(code, output).toBe(0);
-    expect(output.match(/ {2}budget: (?:met|missed by \d+\.\d\d)$/gm)).toHaveLength(16);
-    expect(output.match(/ us {2}/g)).toHaveLength(21);
+    for (const name of NAMES) expect(output).toMatch(new RegExp(`^## ${name}$`, "m"));
+    expect(output.match(/^budget: (?:met|missed by \S+) +\S+ of \S+: .+$/gm)?.length).toBeGreaterThan(15);
+
+    const { machine, reports } = latest();
+    expect(machine.node).toBe(process.version);
+    expect(Object.keys(machine.packages)).toContain("koa-session");
+    expect(Object.values(machine.packages)).not.toContain("not found");
+    expect(Object.keys(reports)).toEqual(NAMES);
+    // A figure that is missing would be no figure that is met.
+    for (const budget of budgetsOf(reports)) expect(budget.found, budget.name).toBeTypeOf("number");
+
+    // What does not depend on how fast anything is.
+    const exact = budgetsOf(reports).filter(({ name }) => /^(?:Redis commands|most increments|sessions of)/.test(name));
+    expect(exact.map(({ missedBy }) => missedBy)).toEqual([0, 0, 0]);
+    const increments = reports["lost-updates"]?.tables[0]?.rows ?? [];
+    const plain = increments.find(([name, how]) => how === "assigned" && String(name).startsWith("koa-session"));
+    expect(plain?.at(-1)).not.toBe("0 %");
+    const revived = reports["logout"]?.tables[0]?.rows.filter((row) => row.includes("logged in")) ?? [];
+    expect(revived.length).toBeGreaterThan(0);
+
+    const plot = readFileSync(new URL("bench/results/tiny/memory.svg", ROOT), "utf8");
+    expect(plot.match(/<polyline/g)).toHaveLength(4);
+    expect(plot).not.toContain("NaN");
+  }, 240_000);
+
+  it("runs what is named alone, as JSON when asked", async () => {
+    const { code, output } = await bench("--tiny", "--only", "size", "--json");
+    expect(code, output).toBe(0);
+    expect(Object.keys((JSON.parse(output) as Results).reports)).toEqual(["size"]);
   }, 60_000);
 
-  it("refuses what it cannot run with one line", async () => {
-    const { code, output } = await run(
-      process.execPath,
-      ["bench/dist/overhead.js", "--rounds", "0"],
-      fileURLToPath(ROOT),
-    );
-    expect({ code, output }).toEqual({ code: 1, output: "--rounds: write a whole number from 1 to 4000.\n" });
+  it("says what there is when it is asked for something else", async () => {
+    const { code, output } = await bench("--only", "everything");
+    expect(code).toBe(1);
+    expect(output).toContain("There is no measurement called everything; write one of:");
+    for (const name of NAMES) expect(output).toContain(`\n  ${name} `);
   });
 });
+
+function bench(...args: readonly string[]): Promise<Finished> {
+  return run(process.execPath, ["--expose-gc", "bench/dist/main.js", ...args], fileURLToPath(ROOT));
+}
+
+function latest(): Results {
+  return JSON.parse(readFileSync(new URL("bench/results/tiny/latest.json", ROOT), "utf8")) as Results;
+}
+
+function budgetsOf(reports: Results["reports"]) {
+  return Object.values(reports).flatMap(({ budgets = [] }) => budgets);
+}
