@@ -66,6 +66,19 @@ describe.each(TARGETS)("guards over bearer JWTs on $name", (target) => {
     }
   });
 
+  it("say of a token in other hands what its pin says", async () => {
+    for (const [onMismatch, expected] of [
+      ["deny", [401, INVALID]],
+      ["step-up", [401, STEP_UP]],
+    ] as const) {
+      const behind = jwtBackstage({}, { pin: { ip: "exact", onMismatch } });
+      const issued = await behind.jwts.create({ userId: "ada", client: { ip: "192.0.2.1" } });
+      const served = await serveJwt(target, behind, welcome, FRESH);
+      const from = async (ip: string) => met(await ask(served, "/", { "x-forwarded-for": ip, ...bearer(issued) }));
+      expect([await from("192.0.2.1"), await from("192.0.2.2")]).toEqual([[200, null], expected]);
+    }
+  });
+
   it("leave the answer to onRefused, which can send the challenge, too", async () => {
     const behind = jwtBackstage();
     const served = await serveJwt(target, behind, welcome, {
