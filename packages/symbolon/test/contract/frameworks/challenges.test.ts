@@ -84,7 +84,12 @@ describe.each(TARGETS)("guards over bearer JWTs on $name", (target) => {
     const served = await serveJwt(target, behind, welcome, {
       choose: (from, options) => from.requireLogin(options),
       onRefused: (refusal, { request, respond }) => {
-        const challenge = challengeOf(request, sessionOf(request, behind.jwts), refusal);
+        const session = sessionOf(request, behind.jwts);
+        const challenge = challengeOf(request, session, refusal);
+        // Only an answer that asks for a token has one.
+        expect(challengeOf(request, session, { status: 403, code: "not-yours" })).toBeNull();
+        expect(challengeOf(request, session, { status: 503, code: "ERR_STORE_UNAVAILABLE" })).toBeNull();
+        expect(challengeOf({}, session, refusal)).toBeNull();
         respond.send(401, "own words", { "WWW-Authenticate": `${challenge ?? ""}, Basic realm="old"` });
       },
     });

@@ -18,6 +18,10 @@ function application({ jwts }: JwtBackstage): Handler {
     if (path === "/login") await session.login("ada", { roles: ["user"] });
     if (path === "/remember") await session.login("ada", { remember: true });
     if (path === "/pending") await session.login("ada", { pending: "second-factor" });
+    if (path === "/break") {
+      await session.login("ada");
+      throw new Error("broken");
+    }
     if (path === "/promote") await session.setRoles(["user", "admin"]);
     if (path === "/logout") await session.logout();
     if (path === "/visit") session.data["visits"] = 1;
@@ -221,6 +225,16 @@ describe.each(TARGETS)("an access token in a cookie on $name", (target) => {
     const answer = await ask(served, "/issue", OWN_PAGE);
     expect([answer.status, answer.cookies]).toEqual([200, []]);
     expect(said(answer)).toMatchObject({ token_type: "Bearer" });
+  });
+
+  it("comes with the next answer at the latest where the one to the login fails", async () => {
+    const behind = jwtBackstage({ carrier: "cookie" });
+    const browser = visitor(await serveJwt(target, behind, application(behind)));
+    const broken = await browser.post("/break");
+    expect([broken.status, namesIn(broken)[0]]).toEqual([500, COOKIE]);
+    expect(said(await browser.get("/"))).toEqual(["ada", "session", null]);
+    expect(Object.keys(jarOf(browser)).toSorted()).toEqual([ACCESS, COOKIE]);
+    expect((await browser.get("/")).cookies).toEqual([]);
   });
 
   it("in the header opens nothing, and nobody is challenged to send one", async () => {
