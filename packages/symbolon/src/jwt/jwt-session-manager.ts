@@ -136,12 +136,12 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     this.#engine = engine;
     this.#options = options;
     this.#keys = keys;
-    this.#endings = options.isOffline ? new KnownEndings(engine.events, options.accessTtl + AHEAD_MS) : null;
-    const { issuer, audiences, accessTtl: maxTtl, remember } = options;
+    const { issuer, audiences, accessTtl: ttl, remember } = options;
+    this.#endings = options.isOffline ? new KnownEndings(engine.events, { ttl, ahead: AHEAD_MS }) : null;
     const policy = {
       issuer,
       audiences,
-      maxTtl,
+      maxTtl: ttl,
       required: SESSION_CLAIMS,
       ahead: AHEAD_MS,
       behind: 0,
@@ -295,10 +295,12 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
 
   /** Null where the session is known to have ended since it was read. */
   async #sign(session: Session<Data>, snapshot: Snapshot, refresh: string | null): Promise<IssuedTokens<Data> | null> {
+    const { envelope } = snapshot;
     const now = this.#engine.now();
-    const endedUpTo = this.#endings?.endedUpTo(snapshot.envelope) ?? Number.NEGATIVE_INFINITY;
-    if (endedUpTo > Number.NEGATIVE_INFINITY && !(await this.#isLive(snapshot))) return null;
-    const claims = claimsOfSession(this.#engine, this.#options, snapshot, Math.max(now, endedUpTo + 1));
+    // Before the store is asked: an end that comes meanwhile is the token's, too.
+    const issuedAt = this.#endings?.issueTime(envelope, now) ?? now;
+    if (this.#endings?.mayHaveEnded(envelope) === true && !(await this.#isLive(snapshot))) return null;
+    const claims = claimsOfSession(this.#engine, this.#options, snapshot, issuedAt);
     const access = await signJwt(this.#keys.primary, SESSION_TYP, claims);
     return new IssuedTokens(session, claims, access, this.#options.isSingle ? null : refresh);
   }
