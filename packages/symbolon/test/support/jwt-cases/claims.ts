@@ -33,11 +33,18 @@ function isRaw(value: unknown): value is Raw {
 }
 
 const NO_TEXT: readonly unknown[] = [null, "", 0, 1, -1, 1.5, true, false, [], {}, ["user-1"], { toString: "user-1" }];
+/** Numbers that cannot be counted with, or are beyond the last second there is. */
+const TOO_MUCH = ["1e999", "-1e999", "9007199254740992", "9007199254740993", "1e16", "1e300", "100000000000"].map(raw);
+const IN_MILLISECONDS = 1_767_225_600_000;
 const NO_INSTANT: readonly unknown[] = [
-  ...[null, "", "123", "2099-01-01", true, false, [], {}, [1], { valueOf: 1 }, -1, 1.5, 0.1],
-  ...["1e999", "-1e999", "9007199254740992", "9007199254740993", "1e16", "1e300", "100000000000", "-0.5"].map(raw),
-  // In milliseconds.
-  1_767_225_600_000,
+  ...TOO_MUCH,
+  ...NO_TEXT.filter((value) => value !== 0 && value !== 1),
+  "123",
+  "2099-01-01",
+  [1],
+  { valueOf: 1 },
+  0.1,
+  IN_MILLISECONDS,
 ];
 
 const TYPE_CASES: readonly HostileCase[] = [
@@ -80,11 +87,11 @@ const TYPE_CASES: readonly HostileCase[] = [
 /** Near misses of a text that is compared as a whole. */
 function nearMisses(text: string): readonly string[] {
   return [
-    ...[`${text}/`, `${text} `, ` ${text}`, `${text}\0`, `${text}\n`, `${text}.evil`, `${text}@evil`, `${text}#`],
-    ...[text.slice(0, -1), text.slice(1), text.toUpperCase(), text.replace("https", "http"), `x${text}`, `${text}?x=1`],
-    ...[text.replaceAll(".", "x"), text.replace("example", "ex\u0430mple"), `${text}\u0301`, `${text}:443`],
-    ...[".*", "^.*$", "*", "https://*", "%", text.repeat(2), `${text},${text}`, "null", "undefined", "__proto__"],
-  ];
+    [`${text}/`, `${text} `, ` ${text}`, `${text}\0`, `${text}\n`, `${text}.evil`, `${text}@evil`, `${text}#`],
+    [text.slice(0, -1), text.slice(1), text.toUpperCase(), text.replace("https", "http"), `x${text}`, `${text}?x=1`],
+    [text.replaceAll(".", "x"), text.replace("example", "ex\u0430mple"), `${text}\u0301`, `${text}:443`],
+    [".*", "^.*$", "*", "https://*", "%", text.repeat(2), `${text},${text}`, "null", "undefined", "__proto__"],
+  ].flat();
 }
 
 function ofTexts(name: "iss" | "aud", reason: JwtRefusal): HostileCase[] {
