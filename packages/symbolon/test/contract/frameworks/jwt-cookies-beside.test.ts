@@ -1,6 +1,6 @@
 /** Access tokens in cookies: many requests at once, without the store, by hand, and beside other managers. */
 import { generateKey, openSession, sessionOf } from "symbolon";
-import { sessionOfUpgrade, withSession } from "symbolon/frameworks/node";
+import { challengeOf, sessionOfUpgrade, withSession } from "symbolon/frameworks/node";
 import { memoryStore } from "symbolon/stores/memory";
 import { claimsOf } from "symbolon/jwt";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -116,6 +116,9 @@ async function serveBoth(target: Target, behind: JwtBackstage, jwts = behind.jwt
     const [site, api] = [sessionOf(request, behind.sessions), sessionOf(request, jwts)];
     if (path === "/login") await site.login("ada");
     if (path === "/logout") await api.logout();
+    const refused = { status: 401, code: "login-required" };
+    expect(challengeOf(request, site, refused)).toBeNull();
+    expect(challengeOf(request, api, refused)).toMatch(/^Bearer/);
     respond.send(200, `${site.userId} ${api.userId}`);
   });
   onTestFinished(() => served.close());

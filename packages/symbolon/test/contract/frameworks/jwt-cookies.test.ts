@@ -173,6 +173,22 @@ describe.each(TARGETS)("an access token in a cookie on $name", (target) => {
     expect(said(await browser.get("/"))).toEqual([null, "session", "ended"]);
   });
 
+  it("opens the session alone although its roles have changed since, and is given no successor", async () => {
+    const { browser, served, sessions } = await loggedIn(target);
+    const cookie = `${ACCESS}=${jarOf(browser)[ACCESS]}`;
+    const [session] = (await sessions.list({ userId: "ada" })).sessions;
+    await sessions.update("ada", session?.id ?? "", { roles: ["admin"] });
+    const answer = await ask(served, "/", { cookie });
+    expect([said(answer), answer.cookies]).toEqual([["ada", "access", null], []]);
+  });
+
+  it("is not for a session whose own token came in the header", async () => {
+    const { served, sessions } = await loggedIn(target, {}, { bearer: true, cookie: { persistent: true } });
+    const { token } = await sessions.create({ userId: "bob" });
+    const answer = await ask(served, "/", bearer(token));
+    expect([said(answer), answer.cookies]).toEqual([["bob", "session", null], []]);
+  });
+
   it("that opens nothing puts no new session in the place of one whose cookie has a path of its own", async () => {
     const options = { cookie: { name: "__Secure-sid", path: "/auth" } } as const;
     const behind = jwtBackstage({ carrier: "cookie" }, options);
