@@ -64,8 +64,9 @@ export interface JwtSessionManager<Data extends object = Record<string, unknown>
    */
   issue(session: Session<Data>): Promise<IssuedTokens<Data>>;
   /**
-   * The session an access token opens, or null. One store read, and a write when use is due to be noted; offline, no store
-   * call, and then nothing of the session can be written but its end. Its data opens with `seal: 'server'` only.
+   * The session an access token opens, or null. One store read, and a write when use is due to be noted. Its data opens
+   * with `seal: 'server'` only. Offline no store call: then it says who somebody is, in which roles and who acts as them,
+   * but nothing else (no tenant, no extra values, no device), it is never fresh, and is written only to end it.
    */
   validate(token: string, options?: ValidateOptions): Promise<Session<Data> | null>;
   /** As `validate`, with the claims, or the reason when there is no session. */
@@ -77,7 +78,10 @@ export interface JwtSessionManager<Data extends object = Record<string, unknown>
    * (R-131 to R-134). Nobody is logged out by a refresh that fails.
    */
   refresh(token: string, client?: Client): Promise<IssuedTokens<Data> | null>;
-  /** Ends a session; idempotent. Answers whose it was, or null when there was none. One store read and one write. */
+  /**
+   * Ends a session; idempotent. Answers whose it was, or null when there was none. A token may have expired or been
+   * refreshed away, but its key must still be there. One store read and one write.
+   */
   revoke(target: RevokeTarget, reason?: string): Promise<string | null>;
   /** Whose session an access token opens, or null; as `validate`, but notes no use. */
   userOf(token: string, options?: ValidateOptions): Promise<string | null>;
