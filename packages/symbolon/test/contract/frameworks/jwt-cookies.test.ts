@@ -183,10 +183,14 @@ describe.each(TARGETS)("an access token in a cookie on $name", (target) => {
   });
 
   it("is not for a session whose own token came in the header", async () => {
-    const { served, sessions } = await loggedIn(target, {}, { bearer: true, cookie: { persistent: true } });
+    const { served, sessions, faults } = await loggedIn(target, {}, { bearer: true, cookie: { persistent: true } });
     const { token } = await sessions.create({ userId: "bob" });
     const answer = await ask(served, "/", bearer(token));
     expect([said(answer), answer.cookies]).toEqual([["bob", "session", null], []]);
+    expect((await ask(served, "/login", bearer(token))).cookies).toEqual([]);
+    const before = faults.calls.length;
+    expect((await ask(served, "/visit", bearer("nothing"))).cookies).toEqual([]);
+    expect(faults.calls).toHaveLength(before);
   });
 
   it("that opens nothing puts no new session in the place of one whose cookie has a path of its own", async () => {
