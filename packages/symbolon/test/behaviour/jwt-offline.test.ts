@@ -288,6 +288,26 @@ describe("a token that is issued offline in the very moment of an end is good", 
     expect(await foundBy(jwts, next.accessToken)).toBe(USER);
   });
 
+  it("of all other sessions of the user, in the cookie of the one that is kept", async () => {
+    const { jwts, sessions, calls } = world();
+    const inCookie = jwtsOver(sessions, { verification: "offline", carrier: "cookie" });
+    const issued = await jwts.create({ userId: USER });
+    let cookie = `__Host-sid=${refreshOf(issued)}`;
+    const visit = async (): Promise<string[]> => {
+      calls.length = 0;
+      const asked = await openSession(inCookie, { get: (name) => (name === "cookie" ? cookie : undefined) });
+      expect(asked.session.userId).toBe(USER);
+      const [access, ...others] = await asked.commit();
+      expect(others).toEqual([]);
+      if (access !== undefined) cookie = `__Host-sid=${refreshOf(issued)}; ${access.split(";")[0]}`;
+      return [...calls];
+    };
+    expect([await visit(), await visit()]).toEqual([["read"], []]);
+    await sessions.revokeAll(USER, { except: issued.claims.sid ?? "" });
+    // Once by the session's own cookie, and then by a new access token.
+    expect([await visit(), await visit()]).toEqual([["read", "read"], []]);
+  });
+
   it("by other credentials, for the session that is kept after all", async () => {
     const { jwts, sessions } = world();
     const issued = await jwts.create({ userId: USER, stamp: "v1" });
