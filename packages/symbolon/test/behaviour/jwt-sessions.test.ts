@@ -227,7 +227,12 @@ describe("an access token opens nothing", () => {
     expect(await foundBy(jwts, issued.accessToken)).toBe(USER);
     clock.advance(1);
     expect(await foundBy(jwts, issued.accessToken)).toBe("expired");
-    expect(await foundBy(jwts, (await refreshedBy(jwts, issued.refreshToken)).accessToken)).toBe(USER);
+    const next = await refreshedBy(jwts, issued.refreshToken);
+    expect(await foundBy(jwts, next.accessToken)).toBe(USER);
+    expect([await jwts.revoke(issued.accessToken), await foundBy(jwts, next.accessToken)]).toEqual([
+      USER,
+      "ended: revoked",
+    ]);
   });
 });
 
