@@ -485,7 +485,8 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     const { carriedBy, refusal } = this.#arrival;
     const isDead = code === "stamp-changed" || (carriedBy === "bearer" && refusal !== undefined);
     const error = CHALLENGES[code] ?? (isDead ? "invalid_token" : null);
-    return error === null ? "Bearer" : `Bearer error="${error}"`;
+    const realm = `Bearer realm="${this.#engine.options.namespace}"`;
+    return error === null ? realm : `${realm}, error="${error}"`;
   }
 
   #takesBearer(): boolean {

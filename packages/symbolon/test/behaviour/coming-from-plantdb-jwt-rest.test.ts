@@ -59,8 +59,8 @@ function refusal({ status, headers }: Response): readonly [number, string | null
   return [status, headers.get("WWW-Authenticate")];
 }
 
-const MISSING = [401, "Bearer"];
-const DEAD = [401, 'Bearer error="invalid_token"'];
+const MISSING = [401, 'Bearer realm="default"'];
+const DEAD = [401, 'Bearer realm="default", error="invalid_token"'];
 
 describe("plantdb's REST calls", () => {
   it("log in who knows the password, and begin no session for others", async () => {

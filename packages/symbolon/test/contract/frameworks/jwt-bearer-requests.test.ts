@@ -86,7 +86,10 @@ describe.each(TARGETS)("data with a bearer JWT on $name", (target) => {
     await behind.jwts.revoke(issued.accessToken);
     await lease.release();
     const answer = await asking;
-    expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([401, 'Bearer error="invalid_token"']);
+    expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([
+      401,
+      'Bearer realm="default", error="invalid_token"',
+    ]);
   });
 
   it("is never an empty object where only the session's own token opens it: 500, and it stays", async () => {
@@ -144,7 +147,10 @@ describe.each(TARGETS)("an answer to a bearer JWT on $name", (target) => {
       served.ask({ path: "/", method: "HEAD", headers: { ...HTTPS, ...headers } }).answer;
     expect((await head(bearer(issued))).status).toBe(204);
     const refused = await head(bearer("x"));
-    expect([refused.status, refused.headers.get("www-authenticate")]).toEqual([401, 'Bearer error="invalid_token"']);
+    expect([refused.status, refused.headers.get("www-authenticate")]).toEqual([
+      401,
+      'Bearer realm="default", error="invalid_token"',
+    ]);
     expect(refused.headers.get("vary")).toBe("Authorization");
   });
 
