@@ -1,7 +1,14 @@
 /** Verified tokens are remembered under all of their text, and not a moment longer than they are good. */
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { forge, forgeKey } from "../support/jwt-forge.ts";
-import { type ManagerDoor, managerDoor, SIGNING, type VerifierDoor, verifierDoor } from "../support/jwt-doors.ts";
+import {
+  type ManagerDoor,
+  managerDoor,
+  SIGNING,
+  type VerifierDoor,
+  verifierDoor,
+  watchLibrary,
+} from "../support/jwt-doors.ts";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -22,6 +29,16 @@ describe.each(SIGNING)("a remembered token of %s", (alg) => {
     expect(await door.jwts.userOf(known)).toBe("user-1");
     expect(await door.jwts.userOf(known)).toBe("user-1");
     door.calls.length = 0;
+  });
+
+  it("is not asked of the library again, as one is that was not remembered", async () => {
+    const library = watchLibrary();
+    onTestFinished(() => library.stop());
+    expect(await door.jwts.userOf(known)).toBe("user-1");
+    expect(library.hasSeen(known)).toBe(false);
+    const other = door.stage.signed({}, { x: 1 });
+    expect(await door.jwts.userOf(other)).toBe("user-1");
+    expect(library.hasSeen(other)).toBe(true);
   });
 
   it("vouches for no other, whichever character is another", async () => {
@@ -67,6 +84,13 @@ describe.each(SIGNING)("a remembered token of %s", (alg) => {
     expect(await door.jwts.userOf(forge(impostor, header, door.stage.claims))).toBe("user-1");
     door.jwts.setKeys([key.jwk, other.jwk]);
     expect(await door.jwts.userOf(known)).toBe("user-1");
+  });
+
+  it("is refused when another key of the same name takes the place of its own while it is looked at", async () => {
+    const { key, other, signed } = door.stage;
+    const looking = door.jwts.inspect(signed({}, { x: 1 }));
+    door.jwts.setKeys([{ ...forgeKey(alg).jwk, kid: key.kid }, other.jwk]);
+    expect(await looking).toEqual({ ok: false, reason: "unknown-key" });
   });
 
   it("is not remembered when its key is removed while it is looked at", async () => {
