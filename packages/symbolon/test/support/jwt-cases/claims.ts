@@ -127,6 +127,7 @@ const TIME_CASES: readonly HostileCase[] = [
   ...casesOf("R-117", "not-yet-valid", {
     "iat is in six seconds": ({ signed, now }) => signed({}, { iat: now + 6, exp: now + 300 }),
     "iat is in an hour": ({ signed, now }) => signed({}, { iat: now + 3600, exp: now + 3900 }),
+    "iat is in an hour, nbf long ago": ({ signed, now }) => signed({}, { iat: now + 3600, nbf: 0, exp: now + 3900 }),
     "iat is in the year 5138": ({ signed }) => signed({}, { iat: 99_999_999_000, exp: 99_999_999_300 }),
     "nbf is in six seconds": ({ signed, now }) => signed({}, { nbf: now + 6 }),
     "nbf is in five minutes": ({ signed, now }) => signed({}, { nbf: now + 300 }),
@@ -145,6 +146,7 @@ const TIME_CASES: readonly HostileCase[] = [
     {
       "exp is iat": ({ signed, claims }) => signed({}, { exp: claims.iat }),
       "exp is before iat": ({ signed, now }) => signed({}, { iat: now, exp: now - 60 }),
+      "exp is before iat, nbf long ago": ({ signed, now }) => signed({}, { iat: now, nbf: 0, exp: now - 60 }),
       "exp is 0": ({ signed }) => signed({}, { exp: 0 }),
       "exp is -0": (stage) => withRaw(stage, "exp", "-0"),
       "nbf is exp": ({ signed, claims }) => signed({}, { nbf: claims.exp }),
