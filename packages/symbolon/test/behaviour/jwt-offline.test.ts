@@ -207,6 +207,8 @@ const endings: Readonly<Record<string, (world: World, issued: IssuedTokens) => P
   },
   "another login in its request": async ({ jwts }, issued) => (await opened(jwts, issued)).login(USER),
   "a login as another user in its request": async ({ jwts }, issued) => (await opened(jwts, issued)).login("user-2"),
+  "a login in its request that misses a step": async ({ sessions }, issued) =>
+    (await own(sessions, issued)).login(USER, { pending: "second-factor" }),
   "a refresh": ({ jwts }, { refreshToken }) => refreshedBy(jwts, refreshToken),
   "reuse of a refresh token": async ({ jwts, other, clock }, issued) => {
     await refreshedBy(other, issued.refreshToken);
