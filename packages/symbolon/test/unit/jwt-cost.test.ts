@@ -1,9 +1,9 @@
 /** What refusals cost: no hostile token may be dearer than the genuine ones it came with (R-111, R-124). */
 import { describe, expect, it } from "vitest";
 import { HOSTILE_CASES, isFor, type Stage } from "../support/jwt-cases/index.ts";
-import { managerDoor, SIGNING, verifierDoor, VERIFYING } from "../support/jwt-doors.ts";
+import { managerDoor, SIGNING, verifierDoor } from "../support/jwt-doors.ts";
 
-const ROUNDS = 21;
+const ROUNDS = 41;
 /** How often the genuine token is in a round: what all others are held against has to be known best. */
 const GENUINE = 20;
 
@@ -63,7 +63,8 @@ describe("refusing any hostile token takes no more than three times what a genui
     expect(ratios.filter(([, ratio]) => ratio > 3)).toEqual([]);
   });
 
-  it.each(VERIFYING)("%s, by a verifier", async (alg) => {
+  // A verifier judges as a manager does: two algorithms of its own are enough.
+  it.each(["ES384", "RS256"] as const)("%s, by a verifier", async (alg) => {
     const { verifier, stage } = verifierDoor(alg, 0);
     const ratios = await ratiosOf((token) => verifier.verify(token as string), stage);
     report(`a verifier of ${alg}`, ratios);
