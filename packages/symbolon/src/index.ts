@@ -46,6 +46,7 @@ export {
 export { tokenPattern } from "./core/token.ts";
 export * from "./errors.ts";
 export {
+  challengeOf,
   type Connection,
   type CsrfQuestion,
   type HeaderSource,
@@ -55,4 +56,5 @@ export {
   type Refusal,
   refusalOf,
   sessionOf,
+  type SessionOpener,
 } from "./http/index.ts";

@@ -64,6 +64,7 @@ export async function beginSession(engine: Engine, beginning: Beginning): Promis
   if (replacing !== null && !hasEnded) await endReplaced(engine, replacing, first);
   engine.events.emit("created", { id: token.handle, userId, state: first.envelope.state });
   if (first.envelope.state === "authenticated") reportLogin(engine, first.envelope, replacing);
+  else if (replacing?.envelope.state === "authenticated") reportReplaced(engine, replacing.envelope);
   return { snapshot: first, token: token.text };
 }
 
@@ -71,6 +72,11 @@ function reportLogin(engine: Engine, envelope: Envelope, replacing: Snapshot | n
   const { id, userId, tenant, remember, actor = null, device } = envelope;
   const replaced = replacing?.envelope.id ?? null;
   engine.events.emit("login", { id, userId, tenant, remember, actor, device, replaced });
+}
+
+/** A login that misses a step has taken the place of a whole one. */
+function reportReplaced(engine: Engine, { id, userId }: Envelope): void {
+  engine.events.emit("revoked", { id, userId, reason: "replaced" });
 }
 
 /** Seals the first record of a token of any kind; nothing is stored. */

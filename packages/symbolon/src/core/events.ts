@@ -49,7 +49,7 @@ export interface SessionEvents {
   "roles-changed": SessionFacts & { readonly roles: readonly string[] };
   /** A user was given an API token, which `name` describes. */
   "api-token-created": SessionFacts & { readonly name: string };
-  /** A session or an API token was ended by handle or token, or a session by `reset`. */
+  /** A session or an API token was ended by handle or token; a session by `reset`, or by a pending login in its place. */
   revoked: SessionFacts & { readonly reason: string };
   /** Many sessions were ended at once: of a user, a tenant, or all; or all API tokens of a user. */
   "revoked-many": {

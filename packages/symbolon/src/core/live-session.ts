@@ -165,6 +165,7 @@ export class LiveSession {
   /** Lets the session end no later than this; only ever shortens. */
   shorten(end: number): void {
     this.refuseApiToken("setDuration");
+    this.refuseOffline("setDuration");
     this.#shortenedTo = Math.min(end, this.#shortenedTo ?? end);
   }
 

@@ -351,6 +351,7 @@ export class Session<Data extends object = Record<string, unknown>> {
   /** Takes the messages of a kind, oldest first; the next save removes them. */
   flash(kind: string): string[];
   flash(kind: string, text?: string): string[] | void {
+    this.#live.refuseOffline("flash");
     const held = this.#live.envelope?.flashes ?? [];
     return text === undefined ? this.#live.flashes.take(kind, held) : this.#live.flashes.add(kind, text);
   }

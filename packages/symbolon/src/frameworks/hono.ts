@@ -31,7 +31,9 @@ export interface HonoContext {
   readonly req: { readonly raw: Request; readonly method: string };
   /** On Node, `@hono/node-server` has the incoming message here. */
   readonly env: unknown;
-  res: Response;
+  get res(): Response;
+  set res(response: Response | undefined);
+  set(name: never, value: never): void;
   readonly error: Error | undefined;
 }
 
@@ -90,7 +92,7 @@ export function honoSession<Data extends object>(
     }
     for (const carrying of [context, request]) attachSession(carrying, sessions, opened);
     endLockOnAbort(request, opened, options);
-    (context as unknown as { set(name: string, value: unknown): void }).set("session", opened.session);
+    context.set("session" as never, opened.session as never);
     if (opened.csrfRefusal({ method: request.method }) === null) await next();
     else replaceResponse(context, answerFailure(new CsrfError("The request may have been sent by another site.")));
     // Hono has made an answer of what the handler threw.
@@ -139,7 +141,7 @@ function guardedBy(guard: Guard, { sessions, onRefused }: GuardOptions = {}): Ho
 
 /** Setting a response over another would keep the cookies of that, and lose those of this one. */
 function replaceResponse(context: HonoContext, response: Response): void {
-  context.res = undefined as unknown as Response;
+  context.res = undefined;
   context.res = response;
 }
 

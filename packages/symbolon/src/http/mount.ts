@@ -1,5 +1,6 @@
 import { engineBehind, type SessionOpener } from "../core/access.ts";
 import { checkLock } from "../core/lock.ts";
+import { OptionsError } from "../errors.ts";
 import { accessCarrierOf } from "./access-carrier.ts";
 import { carrierOf, lockOptionsOf, type OpenOptions } from "./request-session.ts";
 
@@ -14,7 +15,13 @@ export function mountSettings<Data extends object>(
   options: OpenOptions = {},
 ): MountSettings {
   const engine = engineBehind(sessions);
-  if (accessCarrierOf(sessions)?.cookie !== null) carrierOf(engine);
+  const access = accessCarrierOf(sessions);
+  if (access?.cookie !== null) refuseSameName(carrierOf(engine).name, access?.cookie.name);
   checkLock(lockOptionsOf(options) ?? {});
   return { trustProxy: engine.options.trustProxy };
+}
+
+function refuseSameName(own: string, beside: string | undefined): void {
+  if (own === beside)
+    throw new OptionsError(`cookie.name: ${own} is the session's own; give the access token another.`);
 }

@@ -14,7 +14,7 @@ import { requestSide, Session, type SessionSource } from "../core/session.ts";
 import { SessionLock } from "../core/session-lock.ts";
 import type { Ending } from "../core/store.ts";
 import { bearerKindOf, sessionKindOf, type TokenKind } from "../core/token.ts";
-import { HeadersSentError, isSymbolonError, StoreUnavailableError } from "../errors.ts";
+import { HeadersSentError, isSymbolonError, SessionEndedError, StoreUnavailableError } from "../errors.ts";
 import { type AccessCarrier, accessCarrierOf, NO_COOKIE, readAccessCookie } from "./access-carrier.ts";
 import {
   type CarriedReading,
@@ -234,15 +234,16 @@ async function openByAccess<Data extends object>(
   let found: AccessInspection<object>;
   try {
     found = await access.open(text, setting.client);
+    if (found.ok && setting.lock !== undefined) await requestSide.lock(found.session, setting.lock);
   } catch (error) {
-    return beginReadOnly(setting, error, carriedBy);
+    if (!(error instanceof SessionEndedError)) return beginReadOnly(setting, error, carriedBy);
+    // While it waited for its lock: had the lock come first, there would have been none to open.
+    found = { ok: false, reason: "ended" };
   }
+  if (found.ok) return new RequestSession(setting, found.session as Session<Data>, { carriedBy });
   // With a path of its own the session's cookie did not come, and a new one would take its place.
   const isCookieNarrow = (setting.engine.options.cookie.path ?? "/") !== "/";
-  if (!found.ok) return beginRefused(setting, found, { carriedBy }, carriedBy === "bearer" || isCookieNarrow);
-  const opened = new RequestSession(setting, found.session as Session<Data>, { carriedBy });
-  if (setting.lock !== undefined) await opened.lock(setting.lock);
-  return opened;
+  return beginRefused(setting, found, { carriedBy }, carriedBy === "bearer" || isCookieNarrow);
 }
 
 /** The store cannot be read: a request goes on without a session only where that was asked for. */
@@ -484,7 +485,8 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     const { carriedBy, refusal } = this.#arrival;
     const isDead = code === "stamp-changed" || (carriedBy === "bearer" && refusal !== undefined);
     const error = CHALLENGES[code] ?? (isDead ? "invalid_token" : null);
-    return error === null ? "Bearer" : `Bearer error="${error}"`;
+    const realm = `Bearer realm="${this.#engine.options.namespace}"`;
+    return error === null ? realm : `${realm}, error="${error}"`;
   }
 
   #takesBearer(): boolean {

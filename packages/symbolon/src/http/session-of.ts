@@ -65,5 +65,7 @@ function openedOf(request: object, sessions: object | undefined): OpenedSession<
   }
   const opened = sessions === undefined ? [...candidates.values()][0] : candidates.get(sessions);
   if (opened !== undefined) return opened;
-  throw new SessionMissingError("sessionOf: that session manager did not handle this request; mount its binding.");
+  throw new SessionMissingError(
+    "sessionOf: not the manager whose binding handled this request; pass that, or mount one.",
+  );
 }

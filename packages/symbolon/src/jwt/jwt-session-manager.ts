@@ -64,8 +64,9 @@ export interface JwtSessionManager<Data extends object = Record<string, unknown>
    */
   issue(session: Session<Data>): Promise<IssuedTokens<Data>>;
   /**
-   * The session an access token opens, or null. One store read, and a write when use is due to be noted; offline, no store
-   * call, and then nothing of the session can be written but its end. Its data opens with `seal: 'server'` only.
+   * The session an access token opens, or null. One store read, and a write when use is due to be noted. Its data opens
+   * with `seal: 'server'` only. Offline no store call: then it says who somebody is, in which roles and who acts as them,
+   * but nothing else (no tenant, no extra values, no device), it is never fresh, and is written only to end it.
    */
   validate(token: string, options?: ValidateOptions): Promise<Session<Data> | null>;
   /** As `validate`, with the claims, or the reason when there is no session. */
@@ -77,7 +78,10 @@ export interface JwtSessionManager<Data extends object = Record<string, unknown>
    * (R-131 to R-134). Nobody is logged out by a refresh that fails.
    */
   refresh(token: string, client?: Client): Promise<IssuedTokens<Data> | null>;
-  /** Ends a session; idempotent. Answers whose it was, or null when there was none. One store read and one write. */
+  /**
+   * Ends a session; idempotent. Answers whose it was, or null when there was none. A token may have expired or been
+   * refreshed away, but its key must still be there. One store read and one write.
+   */
   revoke(target: RevokeTarget, reason?: string): Promise<string | null>;
   /** Whose session an access token opens, or null; as `validate`, but notes no use. */
   userOf(token: string, options?: ValidateOptions): Promise<string | null>;
@@ -136,12 +140,12 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
     this.#engine = engine;
     this.#options = options;
     this.#keys = keys;
-    this.#endings = options.isOffline ? new KnownEndings(engine.events, options.accessTtl + AHEAD_MS) : null;
-    const { issuer, audiences, accessTtl: maxTtl, remember } = options;
+    const { issuer, audiences, accessTtl: ttl, remember } = options;
+    this.#endings = options.isOffline ? new KnownEndings(engine.events, { ttl, ahead: AHEAD_MS }) : null;
     const policy = {
       issuer,
       audiences,
-      maxTtl,
+      maxTtl: ttl,
       required: SESSION_CLAIMS,
       ahead: AHEAD_MS,
       behind: 0,
@@ -295,10 +299,12 @@ class Manager<Data extends object> implements JwtSessionManager<Data> {
 
   /** Null where the session is known to have ended since it was read. */
   async #sign(session: Session<Data>, snapshot: Snapshot, refresh: string | null): Promise<IssuedTokens<Data> | null> {
+    const { envelope } = snapshot;
     const now = this.#engine.now();
-    const endedUpTo = this.#endings?.endedUpTo(snapshot.envelope) ?? Number.NEGATIVE_INFINITY;
-    if (endedUpTo > Number.NEGATIVE_INFINITY && !(await this.#isLive(snapshot))) return null;
-    const claims = claimsOfSession(this.#engine, this.#options, snapshot, Math.max(now, endedUpTo + 1));
+    // Before the store is asked: an end that comes meanwhile is the token's, too.
+    const issuedAt = this.#endings?.issueTime(envelope, now) ?? now;
+    if (this.#endings?.mayHaveEnded(envelope) === true && !(await this.#isLive(snapshot))) return null;
+    const claims = claimsOfSession(this.#engine, this.#options, snapshot, issuedAt);
     const access = await signJwt(this.#keys.primary, SESSION_TYP, claims);
     return new IssuedTokens(session, claims, access, this.#options.isSingle ? null : refresh);
   }

@@ -38,7 +38,7 @@ export interface JwtKey {
 
 /** A JWKS document (RFC 7517 section 5): the public keys that verify tokens. */
 export interface JwksDocument {
-  readonly keys: readonly JwtKey[];
+  readonly keys: JwtKey[];
 }
 
 /** A key that verifies. */

@@ -9,6 +9,8 @@ interface Ending {
   readonly generation: number;
 }
 
+type SessionName = Pick<Envelope, "id" | "userId">;
+
 const MOST = 100_000;
 const FOR_GOOD = Number.POSITIVE_INFINITY;
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -23,30 +25,40 @@ export class KnownEndings {
   /** Longest the longest known first. Keys are `session/…` and `user/…`. */
   readonly #endings = new Map<string, Ending & { readonly knownAt: number }>();
   readonly #ttl: number;
+  readonly #ahead: number;
   /** Tokens issued up to here are refused, whosesoever. */
   #allUpTo = NEVER;
+  /** Up to when tokens of this process say that they were issued. */
+  #issuedUpTo = NEVER;
 
-  /** `ttl`: how long a token can be in the world, in ms. */
-  constructor(events: EventHub, ttl: number) {
-    this.#ttl = ttl;
+  /** `ttl`: how long a token is valid; `ahead`: by how much a clock may be ahead of another. In ms. */
+  constructor(events: EventHub, { ttl, ahead }: { readonly ttl: number; readonly ahead: number }) {
+    this.#ttl = ttl + ahead;
+    this.#ahead = ahead;
     events.on("*", (event: SessionEvent) => this.#note(event));
   }
 
   /** Whether a token is one of a session that ended, or went on without it; `issuedAt` in ms. */
   covers({ handle, generation }: Pick<TokenId, "handle" | "generation">, userId: string, issuedAt: number): boolean {
     const own = this.#endings.get(`session/${handle}`);
-    return issuedAt <= this.endedUpTo({ id: handle, userId }) || generation < (own?.generation ?? 0);
+    return issuedAt <= this.#endedUpTo({ id: handle, userId }) || generation < (own?.generation ?? 0);
   }
 
-  /** Up to when a session, or many together, are known to have ended, in ms; minus infinity where nothing is known. */
-  endedUpTo({ id, userId }: Pick<Envelope, "id" | "userId">): number {
-    const [own, others] = [this.#endings.get(`session/${id}`), this.#endings.get(`user/${userId}`)];
-    return Math.max(this.#allUpTo, own?.at ?? NEVER, others?.at ?? NEVER);
+  /** Whether a session may be one of those that ended. */
+  mayHaveEnded(session: SessionName): boolean {
+    return this.#endedUpTo(session) > NEVER;
+  }
+
+  /** When a token of a session is to say that it is issued, in ms: after all ends that are known, which then are not its. */
+  issueTime(session: SessionName, now: number): number {
+    const at = Math.max(now, this.#endedUpTo(session) + 1);
+    if (at < FOR_GOOD) this.#issuedUpTo = Math.max(this.#issuedUpTo, at);
+    return at;
   }
 
   /** Notes that a session has no token any more that was issued up to now. */
   noteEnd(handle: string, now: number): void {
-    this.#remember(`session/${handle}`, { at: now, generation: 0 }, now);
+    this.#remember(`session/${handle}`, { at: this.#reachOf(now), generation: 0 }, now);
   }
 
   /** Notes that a session goes on under tokens of this generation. */
@@ -83,8 +95,19 @@ export class KnownEndings {
   }
 
   #noteMany(userId: string | null, now: number): void {
-    if (userId === null) this.#allUpTo = Math.max(now, this.#allUpTo + 1);
-    else this.#remember(`user/${userId}`, { at: now, generation: 0 }, now);
+    const at = this.#reachOf(now);
+    if (userId === null) this.#allUpTo = Math.max(at, this.#allUpTo);
+    else this.#remember(`user/${userId}`, { at, generation: 0 }, now);
+  }
+
+  #endedUpTo({ id, userId }: SessionName): number {
+    const [own, others] = [this.#endings.get(`session/${id}`), this.#endings.get(`user/${userId}`)];
+    return Math.max(this.#allUpTo, own?.at ?? NEVER, others?.at ?? NEVER);
+  }
+
+  /** An end has all tokens issued before it: those of the same millisecond, too, and of before the clock was set back. */
+  #reachOf(now: number): number {
+    return Math.max(now, Math.min(this.#issuedUpTo, now + this.#ahead));
   }
 
   #remember(key: string, { at, generation }: Ending, now: number): void {
@@ -92,8 +115,7 @@ export class KnownEndings {
     // Again at the end of the line.
     this.#endings.delete(key);
     this.#endings.set(key, {
-      // Of two ends in one millisecond the later one has the tokens issued between them, too.
-      at: at === NEVER ? (known?.at ?? NEVER) : Math.max(at, (known?.at ?? NEVER) + 1),
+      at: Math.max(at, known?.at ?? NEVER),
       generation: Math.max(generation, known?.generation ?? 0),
       knownAt: now,
     });
@@ -106,7 +128,7 @@ export class KnownEndings {
       const isOver = now - knownAt >= this.#ttl;
       if (!isOver && this.#endings.size <= MOST) return;
       this.#endings.delete(key);
-      if (!isOver) this.#allUpTo = Math.max(this.#allUpTo, now);
+      if (!isOver) this.#noteMany(null, now);
     }
   }
 }

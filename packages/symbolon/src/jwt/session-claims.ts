@@ -41,7 +41,7 @@ export function claimsOfSession(
     sub: userId ?? "",
     aud: others.length === 0 ? first : [first, ...others],
     iat: secondsOf(now),
-    exp: secondsOf(Math.min(now + accessTtl, deadlineOf(envelope))),
+    exp: Math.min(secondsOf(now) + secondsOf(accessTtl), secondsOf(deadlineOf(envelope))),
     jti: makeTokenId(engine.vault, { handle: id, route: record.route, generation }, now),
     sid: id,
     auth: roles,

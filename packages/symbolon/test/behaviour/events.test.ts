@@ -285,7 +285,10 @@ const paths: Readonly<Record<keyof SessionEvents, readonly Path[]>> = {
         await session.setRoles(["admin"]);
         stage.secrets.push(taken(session));
         await session.setRoles(["admin"]);
-        return [about("rotated", id, { reason: "roles-changed", generation: 2 }), about("roles-changed", id, { roles: ["admin"] })];
+        return [
+          about("rotated", id, { reason: "roles-changed", generation: 2 }),
+          about("roles-changed", id, { roles: ["admin"] }),
+        ];
       },
     },
     {

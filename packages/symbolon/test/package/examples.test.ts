@@ -20,7 +20,7 @@ const SHOWN: Readonly<Record<string, string>> = {
   fetch: "Hello Ada",
   file: "After 100 increments from two sides: n is 101",
   hono: "Hello Ada",
-  jwt: 'After the logout: 401 Bearer error="invalid_token"',
+  jwt: "20 calls went through, and there were 2 refreshes in all",
   "jwt-single": "A token that was logged out: ended; active: 0",
   koa: "Visit 2",
   "key-rotation": "With both keys, the old session lives.",

@@ -69,6 +69,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     "canPrune",
     "canReplicate",
     "canWarn",
+    "challengeOf",
     "createSessionManager",
     "generateKey",
     "hasInvalidations",

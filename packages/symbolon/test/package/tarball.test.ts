@@ -77,9 +77,9 @@ describe("the tarball", () => {
 });
 
 describe("installed in an empty folder", () => {
-  it("brings its two dependencies and nothing else", () => {
+  it("brings its three dependencies and nothing else", () => {
     const installed = readdirSync(join(folder, "node_modules")).filter((name) => !name.startsWith("."));
-    expect(installed).toEqual(["@standard-schema", "bowser", "symbolon"]);
+    expect(installed).toEqual(["@standard-schema", "bowser", "jose", "symbolon"]);
     expect(existsSync(join(folder, "node_modules", "symbolon", "node_modules"))).toBe(false);
   });
 

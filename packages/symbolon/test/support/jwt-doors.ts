@@ -14,8 +14,8 @@ export const ISSUER = "https://id.example";
 export const AUDIENCE = "https://api.example";
 
 export const VARIANTS = ["pair", "single", "offline"] as const;
-export const SIGNING: readonly ForgedAlgorithm[] = ["EdDSA", "ES256", "HS256", "HS512"];
-export const VERIFYING: readonly ForgedAlgorithm[] = ["EdDSA", "ES256", "ES384", "RS256", "PS256"];
+export const SIGNING = ["EdDSA", "ES256", "HS256", "HS512"] as const satisfies readonly ForgedAlgorithm[];
+export const VERIFYING = ["EdDSA", "ES256", "ES384", "RS256", "PS256"] as const satisfies readonly ForgedAlgorithm[];
 
 /** How a manager issues tokens and looks at them. */
 export type Variant = (typeof VARIANTS)[number];

@@ -21,7 +21,7 @@ export interface ForgeKey {
   readonly jwk: JwtKey;
   /** What others may know; null for a secret. */
   readonly shared: JwtKey | null;
-  sign(input: string | Buffer): Buffer;
+  readonly sign: (input: string | Buffer) => Buffer;
 }
 
 /** The text of a header or of claims, as it is; an object is written as JSON. */

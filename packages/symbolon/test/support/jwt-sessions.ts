@@ -1,4 +1,5 @@
 /** Managers of JWT sessions, and what their tokens open: for tests of `symbolon/jwt`. */
+import { CompactSign, importJWK } from "jose";
 import type { SessionManager } from "symbolon";
 import {
   createJwtSessionManager,
@@ -47,4 +48,11 @@ export function refreshOf({ refreshToken }: IssuedTokens): string {
 /** Which of its session's tokens an access token was issued with, as its `jti` says. */
 export function generationOf(accessToken: string): number {
   return Buffer.from(String(unsafeDecodeJwt(accessToken)?.payload["jti"]), "base64url").readUInt32BE(21);
+}
+
+/** A token with other claims than were issued, under the right key: what only a bug or a stolen key makes. */
+export async function resigned({ claims }: IssuedTokens, changes: Readonly<Record<string, unknown>>): Promise<string> {
+  const payload = Buffer.from(JSON.stringify({ ...claims, ...changes }));
+  const header = { alg: jwtKey.alg, kid: jwtKey.kid ?? "", typ: "sess+jwt" };
+  return new CompactSign(payload).setProtectedHeader(header).sign(await importJWK(jwtKey, jwtKey.alg));
 }

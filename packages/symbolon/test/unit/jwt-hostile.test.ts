@@ -1,5 +1,7 @@
 /** Every hostile token at every front door: refused for its reason, by us, and nothing happens (R-111 to R-119, R-124). */
-import type { JwtRefusal } from "symbolon/jwt";
+import { readFileSync } from "node:fs";
+import { openSession } from "symbolon";
+import type { JwtRefusal, JwtSessionManager } from "symbolon/jwt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GENUINE_CASES, type HostileCase, HOSTILE_CASES, isFor, isLate } from "../support/jwt-cases/index.ts";
 import {
@@ -51,10 +53,19 @@ async function presentEverywhere(
     userOf: await call("userOf"),
     // What has expired may still say what is to be ended; other values than texts name sessions.
     revoke: one.reason === "expired" || typeof token !== "string" ? null : await call("revoke"),
+    request: await requested(jwts, token),
     isAsked: library.hasSeen(token),
     calls: calls.splice(0),
     heard: heard.length,
   };
+}
+
+/** Whom a request with a token is from, and the cookies it is answered with. */
+async function requested(jwts: JwtSessionManager, token: unknown): Promise<unknown> {
+  // Blanks around are no part of a header's value; other values than texts never come in one.
+  const text = typeof token === "string" && token.length < 9000 ? token.replaceAll(/^\s|\s$/g, "~") : "";
+  const opened = await openSession(jwts, { get: (name) => (name === "authorization" ? `Bearer ${text}` : undefined) });
+  return [opened.session.state, await opened.commit()];
 }
 
 const refusal = (one: HostileCase): unknown => ({
@@ -63,6 +74,7 @@ const refusal = (one: HostileCase): unknown => ({
   refresh: null,
   userOf: null,
   revoke: null,
+  request: ["anonymous", []],
   isAsked: isLate(one.reason, one),
   calls: [],
   heard: 0,
@@ -100,6 +112,22 @@ describe("a hostile token is refused, for the reason stated, by us where it can 
     expect([...new Set(HOSTILE_CASES.map(({ rule }) => rule))].toSorted()).toEqual(RULES);
   });
 
+  it("and so is every text that is hostile to whatever takes a token", async () => {
+    const file = new URL("../vectors/hostile-tokens.json", import.meta.url);
+    const { cases } = JSON.parse(readFileSync(file, "utf8")) as { cases: readonly { token?: string }[] };
+    for (const { jwts, calls } of managers) {
+      for (const { token = null } of cases) {
+        expect(await jwts.inspect(token as string)).toEqual({
+          ok: false,
+          reason: (token?.length ?? 0) > 8192 ? "too-large" : "malformed",
+        });
+        expect(await jwts.refresh(token as string)).toBeNull();
+      }
+      expect(calls).toEqual([]);
+    }
+    expect(cases.length).toBeGreaterThan(30);
+  });
+
   it("and no connection is made to where it points", () => {
     expect(trap.visits()).toBe(0);
   });
@@ -120,6 +148,7 @@ describe("a token just inside the bounds is taken, after the library was asked",
       library.forget();
       expect(await jwts.inspect(token), `${alg}, ${variant}`).toMatchObject({ ok: true, claims: { sub: "user-1" } });
       expect(library.hasSeen(token)).toBe(true);
+      expect(await requested(jwts, token)).toEqual(["authenticated", []]);
     }
     for (const door of verifiers) expect(await verified(door, build), door.alg).toEqual(["user-1", true]);
   });

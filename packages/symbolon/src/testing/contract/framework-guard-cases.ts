@@ -210,20 +210,20 @@ export const guardCases: readonly FrameworkCase[] = [
     run: staged(async (stage) => {
       for (const [guarding, challenge] of [
         [LOGIN, null],
-        [ROLE, 'Bearer error="insufficient_scope"'],
-        [FRESH, 'Bearer error="insufficient_user_authentication"'],
+        [ROLE, 'Bearer realm="default", error="insufficient_scope"'],
+        [FRESH, 'Bearer realm="default", error="insufficient_user_authentication"'],
       ] as const) {
         const { behind, served } = await protect(stage, guarding, { bearer: true });
         const known = await cookieOf(behind, { userId: "ada", remember: true });
         const gone = await cookieOf(behind, ADMIN);
         await behind.sessions.revokeToken(gone.slice(COOKIE.length + 1));
         for (const [headers, expected] of [
-          [{}, "Bearer"],
-          [bearer(gone), 'Bearer error="invalid_token"'],
+          [{}, 'Bearer realm="default"'],
+          [bearer(gone), 'Bearer realm="default", error="invalid_token"'],
           [bearer(known), challenge],
           [{ cookie: known }, challenge],
           // It is no bearer token that is invalid.
-          [{ cookie: gone }, "Bearer"],
+          [{ cookie: gone }, 'Bearer realm="default"'],
         ] as const) {
           assert.equal((await served.get("/", headers)).headers.get("www-authenticate"), expected);
         }

@@ -15,9 +15,10 @@ const FRESH: Guarding = { choose: (from, options) => from.requireFresh("5m", opt
 const STAMP: Guarding = { choose: (from, options) => from.requireStamp(() => "stamp-2", options) };
 const PENDING: Guarding = { choose: (from, options) => from.requirePending("second-factor", options) };
 
-const INVALID = 'Bearer error="invalid_token"';
-const STEP_UP = 'Bearer error="insufficient_user_authentication"';
-const SCOPE = 'Bearer error="insufficient_scope"';
+const NO_TOKEN = 'Bearer realm="default"';
+const INVALID = 'Bearer realm="default", error="invalid_token"';
+const STEP_UP = 'Bearer realm="default", error="insufficient_user_authentication"';
+const SCOPE = 'Bearer realm="default", error="insufficient_scope"';
 
 const welcome: Handler = ({ respond }) => respond.send(200, "in");
 
@@ -30,9 +31,9 @@ describe.each(TARGETS)("guards over bearer JWTs on $name", (target) => {
   it("challenge who has no token without an error, and say of a bad one that it is bad", async () => {
     for (const guarding of [LOGIN, ADMIN, FRESH, STAMP, PENDING]) {
       const served = await serveJwt(target, jwtBackstage(), welcome, guarding);
-      expect(met(await ask(served, "/"))).toEqual([401, "Bearer"]);
-      expect(met(await ask(served, "/", { authorization: "Basic YTpi" }))).toEqual([401, "Bearer"]);
-      expect(met(await ask(served, "/", { cookie: `${COOKIE}=x; __Host-access=x` }))).toEqual([401, "Bearer"]);
+      expect(met(await ask(served, "/"))).toEqual([401, NO_TOKEN]);
+      expect(met(await ask(served, "/", { authorization: "Basic YTpi" }))).toEqual([401, NO_TOKEN]);
+      expect(met(await ask(served, "/", { cookie: `${COOKIE}=x; __Host-access=x` }))).toEqual([401, NO_TOKEN]);
       expect(met(await askAs(served, "x"))).toEqual([401, INVALID]);
     }
   });
@@ -43,7 +44,7 @@ describe.each(TARGETS)("guards over bearer JWTs on $name", (target) => {
       [ADMIN, [403, SCOPE]],
       [FRESH, [401, STEP_UP]],
       [STAMP, [401, INVALID]],
-      [PENDING, [401, "Bearer"]],
+      [PENDING, [401, NO_TOKEN]],
     ] as const;
     for (const [guarding, expected] of cases) {
       const behind = jwtBackstage();
@@ -101,7 +102,7 @@ describe.each(TARGETS)("guards over tokens that are no JWTs on $name", (target) 
     await tokens.revokeToken(gone);
     const session = await behind.sessions.create({ userId: "ada" });
     const guarded = await serve(target, behind, welcome, ADMIN);
-    expect(met(await ask(guarded, "/"))).toEqual([401, "Bearer"]);
+    expect(met(await ask(guarded, "/"))).toEqual([401, NO_TOKEN]);
     expect(met(await ask(guarded, "/", bearer(token)))).toEqual([403, SCOPE]);
     expect(met(await ask(guarded, "/", bearer(gone)))).toEqual([401, INVALID]);
     expect(met(await ask(guarded, "/", bearer(session.token)))).toEqual([401, INVALID]);

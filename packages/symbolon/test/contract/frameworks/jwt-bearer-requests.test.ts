@@ -1,7 +1,7 @@
 /** What a request can do that came with an access token in its header, in every framework. */
 import { generateKey, type Session } from "symbolon";
 import { memoryStore } from "symbolon/stores/memory";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { jwtsOver } from "../../support/jwt-sessions.ts";
 import type { Guarding, Handler } from "./support/app.ts";
 import { askAs, bearer, elsewhere, jwtBackstage, serveJwt } from "./support/jwt-stage.ts";
@@ -74,6 +74,24 @@ describe.each(TARGETS)("data with a bearer JWT on $name", (target) => {
     expect((await ask(served, "/")).status).toBe(200);
   });
 
+  it("is nobody's when the session ends while a route waits for its lock: 401 by the guard, not a failure", async () => {
+    const behind = jwtBackstage();
+    const issued = await behind.jwts.create({ userId: "ada" });
+    const served = await serveJwt(target, behind, whoami, LOGIN_REQUIRED, { lock: true });
+    const lease = await issued.session.lock();
+    const before = behind.calls().length;
+    const asking = askAs(served, issued);
+    // Read, it can only wait for the lock.
+    await vi.waitUntil(() => behind.calls().slice(before).includes("read"), { timeout: 10_000 });
+    await behind.jwts.revoke(issued.accessToken);
+    await lease.release();
+    const answer = await asking;
+    expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([
+      401,
+      'Bearer realm="default", error="invalid_token"',
+    ]);
+  });
+
   it("is never an empty object where only the session's own token opens it: 500, and it stays", async () => {
     const behind = jwtBackstage();
     const issued = await behind.jwts.create({ userId: "ada", data: { n: 1 } });
@@ -129,7 +147,10 @@ describe.each(TARGETS)("an answer to a bearer JWT on $name", (target) => {
       served.ask({ path: "/", method: "HEAD", headers: { ...HTTPS, ...headers } }).answer;
     expect((await head(bearer(issued))).status).toBe(204);
     const refused = await head(bearer("x"));
-    expect([refused.status, refused.headers.get("www-authenticate")]).toEqual([401, 'Bearer error="invalid_token"']);
+    expect([refused.status, refused.headers.get("www-authenticate")]).toEqual([
+      401,
+      'Bearer realm="default", error="invalid_token"',
+    ]);
     expect(refused.headers.get("vary")).toBe("Authorization");
   });
 

@@ -106,7 +106,7 @@ describe.each(TARGETS)("a bearer JWT on $name", (target) => {
       `DPoP ${ada}`,
       `Token ${ada}`,
       ada,
-      "Bearer",
+      'Bearer realm="default"',
       "",
       `Bearer ${"a".repeat(9000)}`,
     ]) {
@@ -173,7 +173,10 @@ describe.each(TARGETS)("a bearer JWT on $name", (target) => {
     for (const [token, reason] of refused) {
       expect(said(await askAs(served, token))).toEqual([null, [], reason]);
       const answer = await askAs(guarded, token);
-      expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([401, 'Bearer error="invalid_token"']);
+      expect([answer.status, answer.headers.get("www-authenticate")]).toEqual([
+        401,
+        'Bearer realm="default", error="invalid_token"',
+      ]);
       const headers = [...answer.headers].filter(([name]) => name !== "date");
       answers.push(JSON.stringify([headers, answer.body.toString()]));
     }

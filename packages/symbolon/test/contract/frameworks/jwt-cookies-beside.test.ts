@@ -1,5 +1,6 @@
 /** Access tokens in cookies: many requests at once, without the store, by hand, and beside other managers. */
 import { generateKey, openSession, sessionOf } from "symbolon";
+import { challengeOf, sessionOfUpgrade, withSession } from "symbolon/frameworks/node";
 import { memoryStore } from "symbolon/stores/memory";
 import { claimsOf } from "symbolon/jwt";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -115,6 +116,9 @@ async function serveBoth(target: Target, behind: JwtBackstage, jwts = behind.jwt
     const [site, api] = [sessionOf(request, behind.sessions), sessionOf(request, jwts)];
     if (path === "/login") await site.login("ada");
     if (path === "/logout") await api.logout();
+    const refused = { status: 401, code: "login-required" };
+    expect(challengeOf(request, site, refused)).toBeNull();
+    expect(challengeOf(request, api, refused)).toMatch(/^Bearer/);
     respond.send(200, `${site.userId} ${api.userId}`);
   });
   onTestFinished(() => served.close());
@@ -191,5 +195,45 @@ describe("openSession by hand with access cookies", () => {
     const opened = await openSession(jwts, headersWith(`${COOKIE}=${token}`));
     expect(opened.cookies()).toEqual([]);
     expect(opened.needsLateCommit()).toBe(false);
+  });
+});
+
+describe("a mistake in the settings of an access cookie", () => {
+  it.each([
+    [{ name: "__Host-jwt", domain: "app.example" }, /no domain/],
+    [{ name: "__Host-sid" }, /__Host-sid is the session's own/],
+  ] as const)("shows when a binding is mounted: %j", (cookie, message) => {
+    const { jwts } = jwtBackstage({ carrier: "cookie", cookie });
+    expect(() => withSession(jwts, () => undefined)).toThrow(message);
+  });
+});
+
+/** The part of a WebSocket handshake that is read. */
+function handshake(lines: Readonly<Record<string, string>>) {
+  const headers = { upgrade: "websocket", "x-forwarded-proto": "https", ...lines };
+  return { method: "GET", headers, socket: { remoteAddress: "127.0.0.1" } };
+}
+
+describe("a handshake with an access token", () => {
+  it("in the header opens the session, wherever it comes from", async () => {
+    const { jwts } = jwtBackstage();
+    const issued = await jwts.create({ userId: "ada" });
+    const userOf = async (lines: Readonly<Record<string, string>>) =>
+      (await sessionOfUpgrade(jwts, handshake(lines)))?.userId ?? null;
+    expect(await userOf(bearer(issued))).toBe("ada");
+    expect(await userOf({ ...bearer(issued), origin: "https://evil.example" })).toBe("ada");
+    expect(await userOf({})).toBeNull();
+  });
+
+  it("in a cookie opens it for the application's own pages only", async () => {
+    const { jwts } = jwtBackstage({ carrier: "cookie" }, { origins: ["https://app.example"] });
+    const issued = await jwts.create({ userId: "ada" });
+    const cookies = [`${COOKIE}=${issued.refreshToken}`, `${ACCESS}=${issued.accessToken}`];
+    for (const cookie of [...cookies, cookies.join("; ")]) {
+      const from = (lines: Readonly<Record<string, string>>) => sessionOfUpgrade(jwts, handshake({ cookie, ...lines }));
+      expect((await from({ origin: "https://app.example" }))?.userId).toBe("ada");
+      expect(await from({ origin: "https://evil.example" })).toBeNull();
+      expect(await from({})).toBeNull();
+    }
   });
 });

@@ -18,6 +18,10 @@ function application({ jwts }: JwtBackstage): Handler {
     if (path === "/login") await session.login("ada", { roles: ["user"] });
     if (path === "/remember") await session.login("ada", { remember: true });
     if (path === "/pending") await session.login("ada", { pending: "second-factor" });
+    if (path === "/break") {
+      await session.login("ada");
+      throw new Error("broken");
+    }
     if (path === "/promote") await session.setRoles(["user", "admin"]);
     if (path === "/logout") await session.logout();
     if (path === "/visit") session.data["visits"] = 1;
@@ -169,6 +173,26 @@ describe.each(TARGETS)("an access token in a cookie on $name", (target) => {
     expect(said(await browser.get("/"))).toEqual([null, "session", "ended"]);
   });
 
+  it("opens the session alone although its roles have changed since, and is given no successor", async () => {
+    const { browser, served, sessions } = await loggedIn(target);
+    const cookie = `${ACCESS}=${jarOf(browser)[ACCESS]}`;
+    const [session] = (await sessions.list({ userId: "ada" })).sessions;
+    await sessions.update("ada", session?.id ?? "", { roles: ["admin"] });
+    const answer = await ask(served, "/", { cookie });
+    expect([said(answer), answer.cookies]).toEqual([["ada", "access", null], []]);
+  });
+
+  it("is not for a session whose own token came in the header", async () => {
+    const { served, sessions, faults } = await loggedIn(target, {}, { bearer: true, cookie: { persistent: true } });
+    const { token } = await sessions.create({ userId: "bob" });
+    const answer = await ask(served, "/", bearer(token));
+    expect([said(answer), answer.cookies]).toEqual([["bob", "session", null], []]);
+    expect((await ask(served, "/login", bearer(token))).cookies).toEqual([]);
+    const before = faults.calls.length;
+    expect((await ask(served, "/visit", bearer("nothing"))).cookies).toEqual([]);
+    expect(faults.calls).toHaveLength(before);
+  });
+
   it("that opens nothing puts no new session in the place of one whose cookie has a path of its own", async () => {
     const options = { cookie: { name: "__Secure-sid", path: "/auth" } } as const;
     const behind = jwtBackstage({ carrier: "cookie" }, options);
@@ -221,6 +245,16 @@ describe.each(TARGETS)("an access token in a cookie on $name", (target) => {
     const answer = await ask(served, "/issue", OWN_PAGE);
     expect([answer.status, answer.cookies]).toEqual([200, []]);
     expect(said(answer)).toMatchObject({ token_type: "Bearer" });
+  });
+
+  it("comes with the next answer at the latest where the one to the login fails", async () => {
+    const behind = jwtBackstage({ carrier: "cookie" });
+    const browser = visitor(await serveJwt(target, behind, application(behind)));
+    const broken = await browser.post("/break");
+    expect([broken.status, namesIn(broken)[0]]).toEqual([500, COOKIE]);
+    expect(said(await browser.get("/"))).toEqual(["ada", "session", null]);
+    expect(Object.keys(jarOf(browser)).toSorted()).toEqual([ACCESS, COOKIE]);
+    expect((await browser.get("/")).cookies).toEqual([]);
   });
 
   it("in the header opens nothing, and nobody is challenged to send one", async () => {

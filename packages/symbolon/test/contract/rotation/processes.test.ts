@@ -10,6 +10,8 @@ import { type RunningWorker, spawnWorker } from "../../support/workers.ts";
 const PROCESSES = 4;
 const REQUESTS = 13;
 const ROUNDS = 6;
+/** On a busy machine the processes may miss each other a few times. */
+const MOST_ROUNDS = 60;
 const USER = "user-1";
 const AHEAD = 15 * 60_000;
 
@@ -84,8 +86,11 @@ class Stage {
   /** Plays some rounds, each with a session whose token is due; at least one of them has to be a race. */
   async play(way: Way, rotation: RotationOptions): Promise<Round[]> {
     const played: Round[] = [];
-    while (played.length < ROUNDS) played.push(await this.#playOne(way, rotation));
-    expect(played.some(({ hasMet }) => hasMet)).toBe(true);
+    const isRace = (): boolean => played.some(({ hasMet }) => hasMet);
+    while (played.length < ROUNDS || (!isRace() && played.length < MOST_ROUNDS)) {
+      played.push(await this.#playOne(way, rotation));
+    }
+    expect(isRace()).toBe(true);
     return played;
   }
 

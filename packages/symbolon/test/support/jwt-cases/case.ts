@@ -21,9 +21,9 @@ export interface Stage {
   /** Where somebody waits for a connection that nobody may make. */
   readonly trap: string;
   /** A token signed by the right key, with members changed; undefined leaves one out. */
-  signed(header?: Members, claims?: Members): string;
+  readonly signed: (header?: Members, claims?: Members) => string;
   /** A token signed by the right key over parts spelt as they are; null for the genuine part. */
-  spelt(header: Spelling | null, claims: Spelling | null): string;
+  readonly spelt: (header: Spelling | null, claims: Spelling | null) => string;
 }
 
 /** A token that is refused, for one reason. */
@@ -38,7 +38,7 @@ export interface HostileCase {
   readonly algs?: readonly ForgedAlgorithm[];
   /** Whether the signature has to be looked at first; as the reason says, unless told. */
   readonly isLate?: boolean;
-  build(stage: Stage): unknown;
+  readonly build: (stage: Stage) => unknown;
 }
 
 /** A token just inside the bounds, which is taken. */

@@ -33,11 +33,18 @@ function isRaw(value: unknown): value is Raw {
 }
 
 const NO_TEXT: readonly unknown[] = [null, "", 0, 1, -1, 1.5, true, false, [], {}, ["user-1"], { toString: "user-1" }];
+/** Numbers that cannot be counted with, or are beyond the last second there is. */
+const TOO_MUCH = ["1e999", "-1e999", "9007199254740992", "9007199254740993", "1e16", "1e300", "100000000000"].map(raw);
+const IN_MILLISECONDS = 1_767_225_600_000;
 const NO_INSTANT: readonly unknown[] = [
-  ...[null, "", "123", "2099-01-01", true, false, [], {}, [1], { valueOf: 1 }, -1, 1.5, 0.1],
-  ...["1e999", "-1e999", "9007199254740992", "9007199254740993", "1e16", "1e300", "100000000000", "-0.5"].map(raw),
-  // In milliseconds.
-  1_767_225_600_000,
+  ...TOO_MUCH,
+  ...NO_TEXT.filter((value) => value !== 0 && value !== 1),
+  "123",
+  "2099-01-01",
+  [1],
+  { valueOf: 1 },
+  0.1,
+  IN_MILLISECONDS,
 ];
 
 const TYPE_CASES: readonly HostileCase[] = [
@@ -80,11 +87,11 @@ const TYPE_CASES: readonly HostileCase[] = [
 /** Near misses of a text that is compared as a whole. */
 function nearMisses(text: string): readonly string[] {
   return [
-    ...[`${text}/`, `${text} `, ` ${text}`, `${text}\0`, `${text}\n`, `${text}.evil`, `${text}@evil`, `${text}#`],
-    ...[text.slice(0, -1), text.slice(1), text.toUpperCase(), text.replace("https", "http"), `x${text}`, `${text}?x=1`],
-    ...[text.replaceAll(".", "x"), text.replace("example", "ex\u0430mple"), `${text}\u0301`, `${text}:443`],
-    ...[".*", "^.*$", "*", "https://*", "%", text.repeat(2), `${text},${text}`, "null", "undefined", "__proto__"],
-  ];
+    [`${text}/`, `${text} `, ` ${text}`, `${text}\0`, `${text}\n`, `${text}.evil`, `${text}@evil`, `${text}#`],
+    [text.slice(0, -1), text.slice(1), text.toUpperCase(), text.replace("https", "http"), `x${text}`, `${text}?x=1`],
+    [text.replaceAll(".", "x"), text.replace("example", "ex\u0430mple"), `${text}\u0301`, `${text}:443`],
+    [".*", "^.*$", "*", "https://*", "%", text.repeat(2), `${text},${text}`, "null", "undefined", "__proto__"],
+  ].flat();
 }
 
 function ofTexts(name: "iss" | "aud", reason: JwtRefusal): HostileCase[] {
@@ -120,6 +127,7 @@ const TIME_CASES: readonly HostileCase[] = [
   ...casesOf("R-117", "not-yet-valid", {
     "iat is in six seconds": ({ signed, now }) => signed({}, { iat: now + 6, exp: now + 300 }),
     "iat is in an hour": ({ signed, now }) => signed({}, { iat: now + 3600, exp: now + 3900 }),
+    "iat is in an hour, nbf long ago": ({ signed, now }) => signed({}, { iat: now + 3600, nbf: 0, exp: now + 3900 }),
     "iat is in the year 5138": ({ signed }) => signed({}, { iat: 99_999_999_000, exp: 99_999_999_300 }),
     "nbf is in six seconds": ({ signed, now }) => signed({}, { nbf: now + 6 }),
     "nbf is in five minutes": ({ signed, now }) => signed({}, { nbf: now + 300 }),
@@ -138,6 +146,7 @@ const TIME_CASES: readonly HostileCase[] = [
     {
       "exp is iat": ({ signed, claims }) => signed({}, { exp: claims.iat }),
       "exp is before iat": ({ signed, now }) => signed({}, { iat: now, exp: now - 60 }),
+      "exp is before iat, nbf long ago": ({ signed, now }) => signed({}, { iat: now, nbf: 0, exp: now - 60 }),
       "exp is 0": ({ signed }) => signed({}, { exp: 0 }),
       "exp is -0": (stage) => withRaw(stage, "exp", "-0"),
       "nbf is exp": ({ signed, claims }) => signed({}, { nbf: claims.exp }),

@@ -139,7 +139,7 @@ function derOf(signature: Buffer): Buffer {
 const ED_ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
 
 function littleEndian(number: bigint): Buffer {
-  return Buffer.from(number.toString(16).padStart(64, "0"), "hex").reverse();
+  return Buffer.from(Buffer.from(number.toString(16).padStart(64, "0"), "hex").toReversed());
 }
 
 const EDDSA_CASES: readonly HostileCase[] = casesOf(
@@ -147,7 +147,7 @@ const EDDSA_CASES: readonly HostileCase[] = casesOf(
   "bad-signature",
   {
     "S and the order": resigned((signature) => {
-      const s = BigInt(`0x${Buffer.from(signature.subarray(32)).reverse().toString("hex")}`);
+      const s = BigInt(`0x${Buffer.from(signature.subarray(32).toReversed()).toString("hex")}`);
       return Buffer.concat([signature.subarray(0, 32), littleEndian(s + ED_ORDER)]);
     }),
     "S is the order": resigned((signature) => Buffer.concat([signature.subarray(0, 32), littleEndian(ED_ORDER)])),
