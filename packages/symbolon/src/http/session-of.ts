@@ -66,6 +66,6 @@ function openedOf(request: object, sessions: object | undefined): OpenedSession<
   const opened = sessions === undefined ? [...candidates.values()][0] : candidates.get(sessions);
   if (opened !== undefined) return opened;
   throw new SessionMissingError(
-    "sessionOf: not the manager whose binding handled this request; pass that, or mount one.",
+    "sessionOf: that manager did not handle this request; pass the one whose binding is mounted.",
   );
 }
