@@ -37,7 +37,7 @@ export const overhead: Measurement = {
 
 async function sample(bench: Bench, candidates: readonly Candidate[], path: Path, effort: Effort): Promise<Samples> {
   const requests = bench.pick({ full: 20_000, quick: 6000, tiny: 4 });
-  const milliseconds = bench.pick({ full: 3000, quick: 1500, tiny: 1000 });
+  const milliseconds = bench.pick({ full: 3000, quick: 800, tiny: 1000 });
   const cases: Case[] = [];
   // Two at once: nothing is measured yet.
   await times(2, candidates.length, async (index) => {
