@@ -17,6 +17,11 @@ const sessions = createSessionManager<Cart>({ store: memoryStore(), keys: [] });
 const loose = createSessionManager({ store: memoryStore(), keys: [] });
 const stampOf: StampOf = async (userId) => (userId === "" ? null : "stamp");
 
+export const readsOnKoa = (context: Koa.Context & onKoa.WithSession<Cart>): string[] => context.session.data.items;
+
+export const readsOnFastify = (request: FastifyRequest & onFastify.WithSession<Cart>, reply: FastifyReply): unknown =>
+  reply.send(request.session.data.items);
+
 export function acceptsKoa(): void {
   const app = new Koa();
   app.use(onKoa.koaSession(sessions));
@@ -29,8 +34,6 @@ export function acceptsKoa(): void {
     context.body = session.data.items.map((item) => item.length);
     context.set("X-Id", onKoa.sessionOf(context.req, loose).id ?? "");
   });
-  const read = (context: Koa.Context & onKoa.WithSession<Cart>): string[] => context.session.data.items;
-  void read;
 
   // @ts-expect-error the binding has no such option
   onKoa.koaSession(sessions, { key: "x" });
@@ -70,9 +73,6 @@ export async function acceptsFastify(): Promise<void> {
     return [id, onFastify.sessionOf(request.raw, loose).userId];
   });
   app.addHook("preHandler", onFastify.requireLogin({ onRefused: ([, reply]) => reply.code(404) }));
-  const read = (request: FastifyRequest & onFastify.WithSession<Cart>, reply: FastifyReply): unknown =>
-    reply.send(request.session.data.items);
-  void read;
 
   // @ts-expect-error the plugin has no such option
   onFastify.fastifySession(sessions, { secret: "x" });
