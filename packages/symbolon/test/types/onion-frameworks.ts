@@ -63,7 +63,7 @@ export function acceptsHono(): void {
 export async function acceptsFastify(): Promise<void> {
   const app = fastify();
   await app.register(onFastify.fastifySession(sessions));
-  app.get("/", { preHandler: onFastify.requireLogin() }, async (request) => {
+  app.get("/", { preHandler: onFastify.requireLogin() }, (request) => {
     const session: Session<Cart> = onFastify.sessionOf(request, sessions);
     return session.data.items;
   });
