@@ -51,6 +51,15 @@ export class DataCodec {
     return encodeData(data, this.#bounds);
   }
 
+  /** Whether data is what a text says: far cheaper than to check it, which most requests need not. */
+  spells(data: unknown, text: string): boolean {
+    try {
+      return JSON.stringify(data) === text;
+    } catch {
+      return false;
+    }
+  }
+
   /** @throws {DataInvalidError} when the schema refuses data about to be saved. */
   checkSchema(data: unknown): void {
     if (this.#schema === null) return;

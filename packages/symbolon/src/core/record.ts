@@ -118,6 +118,12 @@ interface RecordSealKey {
   readonly bytes: Buffer;
 }
 
+/** Data as text, and the key it was sealed under. */
+export interface OpenedData {
+  readonly key: Buffer;
+  readonly text: string;
+}
+
 /** What a write replaces. */
 export interface SnapshotChange {
   readonly envelope: Envelope;
@@ -140,8 +146,8 @@ export class Vault {
   /** Digests of the namespace, 11 characters: each kind of token has its records in a space of its own. */
   readonly spaces: Readonly<Record<TokenKind, string>>;
   readonly #index: IndexKeys;
-  /** Data keys by the opened envelope they came with: a session seen again is not unwrapped again. */
-  readonly #dataKeys = new WeakMap<Envelope, Buffer>();
+  /** Opened data by the opened envelope it came with, which holds its digest: a session seen again is not opened again. */
+  readonly #opened = new WeakMap<Envelope, OpenedData>();
   #ring: Keyring;
 
   constructor(namespace: string, ring: Keyring, index: IndexKeys) {
@@ -246,15 +252,17 @@ export class Vault {
   }
 
   /** Opens the data of a snapshot; null when it has none. `secret` is the token's, null without a token. */
-  openData(snapshot: Snapshot, secret: Buffer | null): { key: Buffer; text: string } | null {
+  openData(snapshot: Snapshot, secret: Buffer | null): OpenedData | null {
     const { record, envelope } = snapshot;
     if (record.data === null || envelope.wrap === null) return null;
-    const known = this.#dataKeys.get(envelope);
-    const key = known ?? this.dataKeyOf(snapshot, secret);
+    const known = this.#opened.get(envelope);
+    if (known !== undefined) return known;
+    const key = this.dataKeyOf(snapshot, secret);
     const text = key === null ? null : openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
     if (key === null || text === null) return null;
-    if (known === undefined) this.#dataKeys.set(envelope, key);
-    return { key, text };
+    const opened = { key, text };
+    this.#opened.set(envelope, opened);
+    return opened;
   }
 
   /** Opens the data of a newer snapshot of the same session with a data key that is already known. */
@@ -281,7 +289,7 @@ export class Vault {
         : envelope.wrap;
     const data = seal(key, DATA_HEADER, dataContext(lookup, dataVersion), text);
     const sealed: Envelope = { ...envelope, wrap, dataVersion, dataDigest: digestText(data) };
-    this.#dataKeys.set(sealed, key);
+    this.#opened.set(sealed, { key, text });
     return { envelope: sealed, data, key };
   }
 

@@ -77,9 +77,9 @@ export class SessionData {
 
   /** The data as text when it differs from the baseline, else null. */
   changedText(): string | null {
-    if (this.#value === undefined) return null;
-    const text = this.#engine.codec.encode(this.#value);
-    return text === this.#baseline ? null : text;
+    const { codec } = this.#engine;
+    if (this.#value === undefined || codec.spells(this.#value, this.#baseline)) return null;
+    return codec.encode(this.#value);
   }
 
   /** Fixes what the request wants now. */

@@ -82,7 +82,7 @@ export function expressSession<Data extends object>(
           next(error);
         },
       });
-      Object.defineProperty(request, "session", { configurable: true, enumerable: true, get: () => opened.session });
+      Object.defineProperty(request, "session", { configurable: true, enumerable: true, value: opened.session });
       const formToken = formTokenOf(request.body);
       if (opened.csrfRefusal({ method: request.method, formToken }) === null) next();
       else next(new CsrfError("The request may have been sent by another site."));

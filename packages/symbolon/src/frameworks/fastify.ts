@@ -105,7 +105,7 @@ export function fastifySession<Data extends object>(
       isFailed: () => failed.has(request) || reply.raw.statusCode >= 500,
       onCommitFailed: (error) => answerError(reply.raw, error, () => request.log.error(error)),
     });
-    Object.defineProperty(request, "session", { configurable: true, enumerable: true, get: () => opened.session });
+    Object.defineProperty(request, "session", { configurable: true, enumerable: true, value: opened.session });
   };
 
   // The body has been read by now, and with it the form field `_csrf`.

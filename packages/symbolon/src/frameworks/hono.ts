@@ -9,9 +9,11 @@ import {
   lockFound,
   mountSettings,
   openSession,
+  type OpenedSession,
   type OpenOptions,
   type SessionOpener,
 } from "../http/index.ts";
+import { answerError, warn } from "./shared/answer-error.ts";
 import { answerFailure, connectionFromUrl, endLockOnAbort, sendSaved } from "./shared/fetch-response.ts";
 import {
   type GuardOptions as AnyGuardOptions,
@@ -21,7 +23,8 @@ import {
   type Guards as MakeGuards,
   problemOf,
 } from "./shared/middleware-guards.ts";
-import { connectionReader, type NodeRequest } from "./shared/node-request.ts";
+import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
+import { guardResponse, type NodeResponse } from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
@@ -29,7 +32,7 @@ export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
 /** The part of Hono's context that is used. */
 export interface HonoContext {
   readonly req: { readonly raw: Request; readonly method: string };
-  /** On Node, `@hono/node-server` has the incoming message here. */
+  /** On Node, `@hono/node-server` has Node's own request and response here. */
   readonly env: unknown;
   get res(): Response;
   set res(response: Response | undefined);
@@ -75,6 +78,10 @@ export function honoSession<Data extends object>(
 ): HonoMiddleware {
   const { trustProxy } = mountSettings(sessions, options);
   const connectionOf = options.connection ?? defaultConnection(trustProxy);
+  const open = ({ req, env }: HonoContext, connection: Connection): Promise<OpenedSession<Data>> => {
+    const node = nodeOf(env);
+    return openSession(sessions, node === null ? req.raw.headers : headersOf(node.incoming), connection, options);
+  };
   return async (context, next) => {
     const request = context.req.raw;
     // Mounted twice: the first one does the work.
@@ -84,24 +91,59 @@ export function honoSession<Data extends object>(
       endLockOnAbort(request, before, options);
       return next();
     }
-    let opened;
+    let opened: OpenedSession<Data>;
     try {
-      opened = await openSession(sessions, request.headers, connectionOf(context), options);
+      opened = await open(context, connectionOf(context));
     } catch (error) {
       return answerFailure(error);
     }
     for (const carrying of [context, request]) attachSession(carrying, sessions, opened);
     endLockOnAbort(request, opened, options);
     context.set("session" as never, opened.session as never);
+    const send = sender(context, opened);
     if (opened.csrfRefusal({ method: request.method }) === null) await next();
     else replaceResponse(context, answerFailure(new CsrfError("The request may have been sent by another site.")));
     // Hono has made an answer of what the handler threw.
     const { error } = context;
-    if (error !== undefined) opened.discard();
     if (isSymbolonError(error) && context.res.status === 500) replaceResponse(context, answerFailure(error));
-    replaceResponse(context, await sendSaved(context.res, opened));
-    return undefined;
+    return send();
   };
+}
+
+/**
+ * Sees to it that the response is saved before it is sent. On Node that is done by Node's response: to take the Web's apart
+ * and make another of it costs more than the session.
+ */
+function sender(context: HonoContext, opened: OpenedSession<object>): () => Promise<void> {
+  const response = nodeOf(context.env)?.outgoing;
+  if (response === undefined) {
+    return async () => {
+      if (context.error !== undefined) opened.discard();
+      replaceResponse(context, await sendSaved(context.res, opened));
+    };
+  }
+  let isCut = false;
+  const destroy = response.destroy.bind(response);
+  response.destroy = (error) => {
+    isCut = true;
+    return destroy(error);
+  };
+  guardResponse(response, opened, {
+    isFailed: () => isCut || context.error !== undefined || response.statusCode >= 500,
+    onCommitFailed: (error) => answerError(response, error, () => warn(error)),
+  });
+  return async () => undefined;
+}
+
+/** What `@hono/node-server` passes to the application. */
+interface NodeEnvironment {
+  readonly incoming: NodeRequest;
+  readonly outgoing: NodeResponse;
+}
+
+function nodeOf(env: unknown): NodeEnvironment | null {
+  const { incoming, outgoing } = (env ?? {}) as Partial<NodeEnvironment>;
+  return incoming === undefined || outgoing === undefined ? null : { incoming, outgoing };
 }
 
 type Guards = MakeGuards<GuardOptions, HonoMiddleware>;
@@ -148,7 +190,7 @@ function replaceResponse(context: HonoContext, response: Response): void {
 function defaultConnection(trustProxy: boolean | readonly string[]): (context: HonoContext) => Connection {
   const ofNode = connectionReader(trustProxy);
   return ({ env, req }) => {
-    const { incoming } = (env ?? {}) as { readonly incoming?: NodeRequest };
-    return incoming === undefined ? connectionFromUrl(req.raw, trustProxy === true) : ofNode(incoming);
+    const node = nodeOf(env);
+    return node === null ? connectionFromUrl(req.raw, trustProxy === true) : ofNode(node.incoming);
   };
 }

@@ -93,7 +93,7 @@ export function koaSession<Data extends object>(
       // Not Koa's own answer, which would drop the cookies of what was committed before.
       onCommitFailed: (error) => answerError(res, error, () => context.app.emit("error", error, context)),
     });
-    Object.defineProperty(context, "session", { configurable: true, enumerable: true, get: () => opened.session });
+    Object.defineProperty(context, "session", { configurable: true, enumerable: true, value: opened.session });
     try {
       const formToken = formTokenOf((context.request as { readonly body?: unknown }).body);
       if (opened.csrfRefusal({ method: context.method, formToken }) !== null) {

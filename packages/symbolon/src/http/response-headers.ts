@@ -17,7 +17,8 @@ export function cacheControlFor(existing: string | null | undefined): string {
 
 /** Adds one or several fields to `Vary` (RFC 9110 section 12.5.5), but those it has in whatever case, and none to `*`. */
 export function varyWith(existing: string | readonly string[] | null | undefined, fields: string): string {
-  const list = typeof existing === "string" ? existing : (existing ?? []).join(", ");
+  if (existing === null || existing === undefined) return fields;
+  const list = typeof existing === "string" ? existing : existing.join(", ");
   const present = membersOf(list.toLowerCase());
   if (present.includes("*")) return list;
   const missing = membersOf(fields).filter((field) => !present.includes(field.toLowerCase()));

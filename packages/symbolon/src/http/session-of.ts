@@ -4,7 +4,12 @@ import type { Session } from "../core/session.ts";
 import { SessionMissingError } from "../errors.ts";
 import type { OpenedSession, Refusal } from "./request-session.ts";
 
-type Mounted = ReadonlyMap<object, OpenedSession<object>>;
+/** The sessions of a request, the one opened last first. */
+interface Mounted {
+  readonly sessions: object;
+  readonly opened: OpenedSession<object>;
+  readonly before: Mounted | undefined;
+}
 
 const mounted = new WeakMap<object, Mounted>();
 
@@ -14,7 +19,7 @@ export function attachSession<Data extends object>(
   sessions: SessionOpener<Data>,
   opened: OpenedSession<Data>,
 ): void {
-  mounted.set(request, new Map(mounted.get(request)).set(sessions, opened));
+  mounted.set(request, { sessions, opened, before: mounted.get(request) });
 }
 
 /**
@@ -43,8 +48,7 @@ export function challengeOf<Data extends object>(
   session: Session<Data>,
   refusal: { readonly status: number; readonly code: string },
 ): string | null {
-  const opened = [...(mounted.get(request)?.values() ?? [])].find((one) => one.session === session);
-  return opened?.challenge(refusal) ?? null;
+  return find(mounted.get(request), ({ opened }) => opened.session === session)?.challenge(refusal) ?? null;
 }
 
 /** The opened session of a request, if this manager's binding handled it before. */
@@ -52,20 +56,27 @@ export function findOpened<Data extends object>(
   request: object,
   sessions: SessionOpener<Data>,
 ): OpenedSession<Data> | null {
-  return (mounted.get(request)?.get(sessions) as OpenedSession<Data> | undefined) ?? null;
+  const one = mounted.get(request);
+  if (one === undefined) return null;
+  return (find(one, (each) => each.sessions === sessions) as OpenedSession<Data> | undefined) ?? null;
 }
 
 function openedOf(request: object, sessions: object | undefined): OpenedSession<object> {
-  const candidates = mounted.get(request);
-  if (candidates === undefined) {
+  const latest = mounted.get(request);
+  if (latest === undefined) {
     throw new SessionMissingError("sessionOf: no session binding handled this request; mount one before this handler.");
   }
-  if (sessions === undefined && candidates.size > 1) {
+  if (sessions === undefined && latest.before !== undefined) {
     throw new SessionMissingError("sessionOf: several session managers handled this request; pass the one you mean.");
   }
-  const opened = sessions === undefined ? [...candidates.values()][0] : candidates.get(sessions);
+  const opened = sessions === undefined ? latest.opened : find(latest, (one) => one.sessions === sessions);
   if (opened !== undefined) return opened;
   throw new SessionMissingError(
     "sessionOf: that manager did not handle this request; pass the one whose binding is mounted.",
   );
+}
+
+function find(latest: Mounted | undefined, fits: (one: Mounted) => boolean): OpenedSession<object> | undefined {
+  for (let one = latest; one !== undefined; one = one.before) if (fits(one)) return one.opened;
+  return undefined;
 }

@@ -176,8 +176,12 @@ export function guardResponse(
       return send.end(...args);
     }
     phase = "closing";
-    opened
-      .commitLate()
+    // A moment later: some end a response and destroy it in one breath, to say that it failed.
+    Promise.resolve()
+      .then(() => {
+        if (options.isFailed()) opened.discard();
+        return opened.commitLate();
+      })
       .then(() => {
         phase = "released";
         send.end(...args);
