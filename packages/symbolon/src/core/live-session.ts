@@ -146,9 +146,9 @@ export class LiveSession {
     return this.snapshot ?? this.#putAside?.snapshot ?? null;
   }
 
-  /** Whether the client came with the session's token itself. */
-  get isTokenPresented(): boolean {
-    return this.#tokenIs === "presented";
+  /** What the client knows of the session's token. */
+  get tokenIs(): TokenStanding {
+    return this.#tokenIs;
   }
 
   get flashes(): Flashes {

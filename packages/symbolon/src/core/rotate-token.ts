@@ -21,10 +21,12 @@ export async function rotateToken(live: LiveSession): Promise<SaveResult> {
   // A session that is not stored has no token.
   if (live.snapshot === null) return "unchanged";
   live.refuseAccess("rotate");
-  const { engine, isTokenPresented } = live;
+  // Whoever came with the token before gets that one's successor, and no other, however long the request takes.
+  const { engine, tokenIs } = live;
+  if (tokenIs === "owed") return "unchanged";
   const result = await replaceToken(live, "requested", "grace", (envelope) => {
     const now = engine.now();
-    const arrived = isTokenPresented ? withArrival(envelope, now) : envelope;
+    const arrived = tokenIs === "presented" ? withArrival(envelope, now) : envelope;
     return mayRotate(arrived, now, engine.options.rotation.grace) ? envelope : null;
   });
   return result === "gone" ? live.lose() : result;

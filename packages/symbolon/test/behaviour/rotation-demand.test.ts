@@ -55,6 +55,17 @@ describe("session.rotate()", () => {
     await visit(sessions, token, async (session) => expect(await session.rotate()).toBe("saved"));
   });
 
+  it("gives who came with the token before its successor, and no other, however long the request takes", async () => {
+    const { clock, sessions, token } = await world();
+    const second = (await visit(sessions, token, (session) => session.rotate())).token ?? "";
+    expect((await visit(sessions, second)).found).toBe(USER);
+    const slow = await request(sessions, token);
+    clock.advance(GRACE);
+    expect(await slow.session.rotate()).toBe("unchanged");
+    expect(await respond(slow)).toMatchObject({ token: second });
+    expect((await visit(sessions, second)).found).toBe(USER);
+  });
+
   it("answers 'unchanged' until the token has arrived and the grace of the one before is over", async () => {
     const { clock, sessions, token } = await world();
     const { token: second } = await visit(sessions, token, (session) => session.rotate());

@@ -12,7 +12,7 @@ const BUDGET = 16 * 1024;
  * one manager, so no bundler can leave out what an application does not call: docs/decisions/0010. Nothing may be added
  * unnoticed, so this is the size of the day, rounded up to the next half KB.
  */
-const LINE = 29 * 1024;
+const LINE = 29.5 * 1024;
 
 /** Bundles source files of the package as an application's bundler would. */
 async function bundle(lines: readonly string[]): Promise<string> {
