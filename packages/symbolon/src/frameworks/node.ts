@@ -89,7 +89,7 @@ export function withSession<
     } catch (error) {
       isFailed = true;
       // A handler that fails after it has answered: the answer stands.
-      if (guarded?.isEnded === true) report(error, request);
+      if (guarded?.isEnded() === true) report(error, request);
       else answerError(response, error, () => report(error, request));
     }
   };

@@ -139,8 +139,8 @@ export async function openSession<Data extends object>(
   const carrier = isBearerAccess ? NO_COOKIE : carrierOf(engine);
   const bearer = isBearerAccess || engine.options.bearer ? readBearer(headers) : null;
   const lock = lockOptionsOf(options);
-  const client = new RequestClient(headers, connection);
-  const setting: Setting = { engine, carrier, access, headers, client, lock, canSend: options.cookies ?? true };
+  const facts = new RequestFacts(headers, connection);
+  const setting: Setting = { engine, carrier, access, facts, lock, canSend: options.cookies ?? true };
   if (isBearerAccess) return openByAccess(setting, access, bearer, "bearer");
   if (bearer !== null) return openToken(setting, bearer, "bearer");
   const withheld = whyWithheld(engine, connection);
@@ -176,30 +176,43 @@ interface Setting {
   readonly carrier: SessionCarrier;
   /** Null where sessions are opened by their own tokens only. */
   readonly access: AccessCarrier | null;
-  readonly headers: HeaderSource;
-  readonly client: Client;
+  readonly facts: RequestFacts;
   /** How the session's lock is taken before it is read; undefined where it is not. */
   readonly lock: LockOptions | undefined;
   /** Whether the response can carry cookies. */
   readonly canSend: boolean;
 }
 
-/** Reads what the request says of its client when it is asked for: most requests never ask. */
-class RequestClient implements Client {
-  readonly #headers: HeaderSource;
-  readonly #connection: Connection;
+/**
+ * What a request says, read when it is asked for: most requests never ask for their client.
+ *
+ * Once the response is decided it is let go: the request, by which its session is found, would keep itself in memory until
+ * the next full collection, and a collector that is busy with that costs a request more than all else.
+ */
+class RequestFacts implements Client, HeaderSource {
+  #headers: HeaderSource | null;
+  #connection: Connection | null;
 
   constructor(headers: HeaderSource, connection: Connection) {
     this.#headers = headers;
     this.#connection = connection;
   }
 
+  get(name: string): string | null | undefined {
+    return this.#headers?.get(name);
+  }
+
   get ip(): string | null {
-    return this.#connection.ip ?? null;
+    return this.#connection?.ip ?? null;
   }
 
   get userAgent(): string | null {
-    return this.#headers.get("user-agent") ?? null;
+    return this.get("user-agent") ?? null;
+  }
+
+  letGo(): void {
+    this.#headers = null;
+    this.#connection = null;
   }
 }
 
@@ -233,7 +246,7 @@ async function openByAccess<Data extends object>(
   if (text === null) return begin(setting, { limit: "unsent" }, { carriedBy });
   let found: AccessInspection<object>;
   try {
-    found = await access.open(text, setting.client);
+    found = await access.open(text, setting.facts);
     if (found.ok && setting.lock !== undefined) await requestSide.lock(found.session, setting.lock);
   } catch (error) {
     if (!(error instanceof SessionEndedError)) return beginReadOnly(setting, error, carriedBy);
@@ -262,7 +275,7 @@ async function openToken<Data extends object>(
   carriedBy: "cookie" | "bearer",
   carried?: string,
 ): Promise<OpenedSession<Data>> {
-  const { engine, client, canSend } = setting;
+  const { engine, facts: client, canSend } = setting;
   const kind = carriedBy === "bearer" ? bearerKindOf(token, engine.options.bearer) : sessionKindOf(token);
   const canRotate = canSend && carriedBy === "cookie";
   let lock: SessionLock | null = null;
@@ -317,7 +330,7 @@ async function lockBefore(
 
 /** Where no token is good twice, it is replaced before anything is done in its name: of several requests one goes on. */
 async function useUp(
-  { engine, client }: Setting,
+  { engine, facts: client }: Setting,
   opened: Opened & { readonly ok: true },
   token: string,
 ): Promise<Opened> {
@@ -336,7 +349,7 @@ function begin<Data extends object>(
   source: Partial<SessionSource>,
   arrival: Arrival,
 ): OpenedSession<Data> {
-  const { engine, client } = setting;
+  const { engine, facts: client } = setting;
   const session = new Session<Data>(engine, { snapshot: null, token: null, client, ...source });
   return new RequestSession<Data>(setting, session, arrival);
 }
@@ -356,7 +369,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   readonly #engine: Engine;
   readonly #carrier: SessionCarrier;
   readonly #access: AccessCarrier | null;
-  readonly #headers: HeaderSource;
+  readonly #facts: RequestFacts;
   readonly session: Session<Data>;
   readonly #arrival: Arrival;
   #isRefusalRead = false;
@@ -368,11 +381,11 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   /** The cookie of an access token that the client does not have yet; undefined until that was looked at. */
   #accessCookie: string | null | undefined;
 
-  constructor({ engine, carrier, access, headers }: Setting, session: Session<Data>, arrival: Arrival) {
+  constructor({ engine, carrier, access, facts }: Setting, session: Session<Data>, arrival: Arrival) {
     this.#engine = engine;
     this.#carrier = carrier;
     this.#access = access;
-    this.#headers = headers;
+    this.#facts = facts;
     this.session = session;
     this.#arrival = arrival;
   }
@@ -394,10 +407,10 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
 
   csrfRefusal({ method, formToken }: CsrfQuestion): CsrfRefusal | null {
     const { csrf, origins } = this.#engine.options;
-    if (csrf === false || !isCsrfRelevant(method, this.#headers)) return null;
+    if (csrf === false || !isCsrfRelevant(method, this.#facts)) return null;
     this.#isJudged = true;
     const reason = judgeCsrf(
-      { method, headers: this.#headers, formToken: typeof formToken === "string" ? formToken : undefined },
+      { method, headers: this.#facts, formToken: typeof formToken === "string" ? formToken : undefined },
       {
         hasCookie: this.#hasCookie(),
         tokenMatches: (token) => requestSide.csrfMatches(this.session, token),
@@ -408,7 +421,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     if (reason === null) return null;
     const enforced = csrf !== "report";
     const { id, userId } = this.session;
-    const origin = this.#headers.get("origin")?.slice(0, 200) ?? null;
+    const origin = this.#facts.get("origin")?.slice(0, 200) ?? null;
     this.#engine.events.emit("csrf-refused", { reason, id, userId, method: method.slice(0, 20), origin, enforced });
     this.#isRefused = enforced;
     return enforced ? reason : null;
@@ -460,6 +473,13 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   cookies(): string[] {
+    const due = this.#dueCookies();
+    // Where clients carry their records, what a response has to clear is what came with the request.
+    if (this.#engine.carrying === null) this.#facts.letGo();
+    return due;
+  }
+
+  #dueCookies(): string[] {
     const news = requestSide.takeNews(this.session);
     requestSide.noteHeadersSent(this.session);
     void requestSide.release(this.session);
@@ -473,7 +493,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
     if (token === null) return [];
     const carried = this.#packed();
     const isNews = news.issued !== null || (news.extended && isPersistent) || carried !== this.#arrival.carried;
-    const own = isNews ? this.#carrier.set({ token, carried }, this.#headers, maxAge) : [];
+    const own = isNews ? this.#carrier.set({ token, carried }, this.#facts, maxAge) : [];
     const beside = this.#accessCookie ?? [];
     this.#accessCookie = null;
     // Not without the session's own: a token that was taken is carried otherwise.
@@ -495,12 +515,12 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
 
   #hasCookie(): boolean {
     return (
-      this.#carrier.read(this.#headers).kind !== "none" || readAccessCookie(this.#access, this.#headers).kind !== "none"
+      this.#carrier.read(this.#facts).kind !== "none" || readAccessCookie(this.#access, this.#facts).kind !== "none"
     );
   }
 
   #clearing(): string[] {
-    return [...this.#carrier.clear(this.#headers), this.#access?.cookie?.clear() ?? []].flat();
+    return [...this.#carrier.clear(this.#facts), this.#access?.cookie?.clear() ?? []].flat();
   }
 
   /** Whether the client may lack an access token for its session, where it is to have one in a cookie. */
@@ -511,7 +531,7 @@ class RequestSession<Data extends object> implements OpenedSession<Data> {
   }
 
   async #issueAccess(): Promise<void> {
-    const presented = readAccessCookie(this.#access, this.#headers);
+    const presented = readAccessCookie(this.#access, this.#facts);
     const known = presented.kind === "value" ? presented.value : null;
     const text = (await this.#access?.access.issueFor(this.session, known)) ?? null;
     this.#accessCookie = text === null ? null : (this.#access?.cookie?.set(text) ?? null);

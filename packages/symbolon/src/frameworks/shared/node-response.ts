@@ -33,7 +33,7 @@ type Send = (...rest: unknown[]) => unknown;
 /** What the binding wants to know of a response under guard. */
 export interface GuardedResponse {
   /** Whether the handler has finished the response, be it held back still. */
-  readonly isEnded: boolean;
+  isEnded(): boolean;
 }
 
 /** How a binding takes part in a response under guard. */
@@ -223,11 +223,8 @@ export function guardResponse(
   response.end = guard("end");
   response.flushHeaders = guard("flushHeaders");
 
-  return {
-    get isEnded() {
-      return isEnded;
-    },
-  };
+  // No getter: its shape, made anew for each response, would keep all of the request until a full collection.
+  return { isEnded: () => isEnded };
 }
 
 /**
@@ -268,14 +265,29 @@ function letLateHeadersPass(response: NodeResponse): void {
 
 /**
  * Lets the handler find the headers on their way while they are held back. Defined only on responses that have to
- * wait, and left there: taking a property away again would slow the object down for good.
+ * wait, and left there: taking a property away again would slow the object down for good. The getter is the same for all
+ * responses: one of its own would keep the response in memory until a full collection.
  */
-function showHeldHeaders(response: NodeResponse, isHeld: () => boolean): void {
-  const own = Object.getOwnPropertyDescriptor(response, "headersSent");
-  const prototype = Object.getPrototypeOf(response) as object;
-  const areSent = (): unknown =>
-    own?.get === undefined ? Reflect.get(prototype, "headersSent", response) : own.get.call(response);
-  Object.defineProperty(response, "headersSent", { configurable: true, get: () => isHeld() || areSent() });
+function showHeldHeaders(response: HeldResponse, isHeld: () => boolean): void {
+  const others = response[HOLDERS];
+  if (others !== undefined) {
+    others.push(isHeld);
+    return;
+  }
+  response[HOLDERS] = [isHeld];
+  Object.defineProperty(response, "headersSent", { configurable: true, get: areHeadersSentOrHeld });
+}
+
+/** Who holds the headers of a response back; bindings of several managers may be around one. */
+const HOLDERS = Symbol("holders");
+
+interface HeldResponse extends NodeResponse {
+  [HOLDERS]?: (() => boolean)[];
+}
+
+function areHeadersSentOrHeld(this: HeldResponse): unknown {
+  if (this[HOLDERS]?.some((isHeld) => isHeld()) === true) return true;
+  return Reflect.get(Object.getPrototypeOf(this) as object, "headersSent", this);
 }
 
 /** What Node takes for a status; it refuses others itself. */
