@@ -2,7 +2,7 @@ import { engineBehind, type SessionOpener } from "../core/access.ts";
 import { checkLock } from "../core/lock.ts";
 import { OptionsError } from "../errors.ts";
 import { accessCarrierOf } from "./access-carrier.ts";
-import { carrierOf, lockOptionsOf, type OpenOptions } from "./request-session.ts";
+import { carrierOf, lockOptionsOf, type OpenOptions } from "./open-session.ts";
 
 /** What a binding has to know of a manager's options. */
 export interface MountSettings {

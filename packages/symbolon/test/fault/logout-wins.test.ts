@@ -3,7 +3,7 @@
  * ending let in before or after each store call of the late one, with and without a conflict in between.
  */
 import { afterAll, describe, expect, it } from "vitest";
-import { openSession } from "../../src/http/request-session.ts";
+import { openSession } from "../../src/http/open-session.ts";
 import {
   createSessionManager,
   generateKey,

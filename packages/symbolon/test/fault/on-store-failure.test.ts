@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type OpenedSession, openSession } from "../../src/http/request-session.ts";
+import { openSession } from "../../src/http/open-session.ts";
+import type { OpenedSession } from "../../src/http/request-session.ts";
 import { createSessionManager, generateKey, type SessionManager } from "../../src/index.ts";
 import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
 import { type FaultyStore, faultyStore } from "../../src/testing/index.ts";

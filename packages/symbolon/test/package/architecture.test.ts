@@ -61,7 +61,7 @@ describe("the checker", () => {
     ["stores/redis.ts", `import { type Store } from "../core/store.ts";`, /write import type/],
     ["stores/redis.ts", `import * as contract from "../core/store.ts";`, /\* of core\/store\.ts/],
     ["stores/redis.ts", `import Redis from "ioredis";`, /the package ioredis/],
-    ["frameworks/koa.ts", `import { openSession } from "../http/request-session.ts";`, /as a value/],
+    ["frameworks/koa.ts", `import { openSession } from "../http/open-session.ts";`, /as a value/],
     ["frameworks/koa.ts", `import { engineOf } from "../core/manager.ts";`, /engineOf of core\/manager\.ts/],
     ["frameworks/koa.ts", `import type { WithSession } from "./express.ts";`, /never another binding/],
     ["frameworks/koa.ts", `import { isIP } from "node:net";`, /built-in node:net/],

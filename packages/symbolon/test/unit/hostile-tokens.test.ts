@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { readToken } from "../../src/core/token.ts";
-import { openSession } from "../../src/http/request-session.ts";
+import { openSession } from "../../src/http/open-session.ts";
 import { createSessionManager, generateKey, type SessionManager } from "../../src/index.ts";
 import { type MemoryStore, memoryStore } from "../../src/stores/memory.ts";
 import { spied } from "../support/stores.ts";

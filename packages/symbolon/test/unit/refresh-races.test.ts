@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { openSession } from "../../src/http/request-session.ts";
+import { openSession } from "../../src/http/open-session.ts";
 import {
   createSessionManager,
   generateKey,
