@@ -18,8 +18,9 @@ import { secretBytes } from "../crypto/random.ts";
  */
 export type TokenKind = "s1" | "p1" | "o1" | "k1";
 
-/** Matches every token in a text, for log scrubbers and secret scanners; CSRF tokens, too. */
-export const tokenPattern: RegExp = /\b(?:[spok]1_[A-Za-z0-9_-]{80}|x1_[A-Za-z0-9_-]{128})(?![A-Za-z0-9_-])/g;
+/** Matches every token in a text, for log scrubbers and secret scanners; CSRF tokens and JWTs, too. */
+export const tokenPattern: RegExp =
+  /\b(?:[spok]1_[A-Za-z0-9_-]{80}|x1_[A-Za-z0-9_-]{128}|eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2})(?![A-Za-z0-9_-])/g;
 
 /** What the token itself proves once its tag is right. */
 export interface TokenClaims {

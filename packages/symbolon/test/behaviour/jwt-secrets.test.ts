@@ -1,5 +1,5 @@
 /** No token of a JWT session is in an event, an error, a log, or the JSON of anything but the answer to the client. */
-import { generateKey, openSession } from "symbolon";
+import { generateKey, openSession, tokenPattern } from "symbolon";
 import { generateJwtKey, type IssuedTokens, type JwtSessionManager } from "symbolon/jwt";
 import { memoryStore } from "symbolon/stores/memory";
 import { faultyStore, manualClock } from "symbolon/testing";
@@ -68,6 +68,23 @@ describe("tokens of JWT sessions", () => {
     }
     // The handle and the claims may be seen.
     expect(JSON.parse(JSON.stringify(held[0]))).toMatchObject({ claims: { sub: USER, auth: ["reader"] } });
+  });
+
+  it("are found by the pattern for logs, whole", async () => {
+    const jwts = jwtsOver(manager());
+    for (let round = 0; round < 20; round++) {
+      const { accessToken, refreshToken } = await jwts.create({ userId: USER });
+      for (const token of [accessToken, refreshToken ?? ""]) {
+        for (const line of [
+          token,
+          `Authorization: Bearer ${token}`,
+          `{"access_token":"${token}"}`,
+          `a=${token}; b=1`,
+        ]) {
+          expect(line.replace(tokenPattern, "[token]")).toBe(line.replace(token, "[token]"));
+        }
+      }
+    }
   });
 
   it("are in no error", async () => {
