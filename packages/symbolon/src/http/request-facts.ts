@@ -39,6 +39,10 @@ export class RequestFacts implements Client, HeaderSource {
     return this.get("user-agent") ?? null;
   }
 
+  get isGone(): boolean {
+    return this.#headers === null;
+  }
+
   letGo(): void {
     this.#headers = null;
     this.#connection = null;

@@ -30,6 +30,8 @@ export interface OpenedSession<Data extends object> {
   /**
    * Why another site may have sent the request; null when it may be handled (R-161). Raises the event. Bindings ask
    * before the application runs, and answer 403.
+   *
+   * @throws {HeadersSentError} once `commit` or `cookies` has decided the response: what the request said is forgotten.
    */
   csrfRefusal(request: CsrfQuestion): CsrfRefusal | null;
   /**
@@ -136,6 +138,8 @@ export class RequestSession<Data extends object> implements OpenedSession<Data> 
 
   csrfRefusal({ method, formToken }: CsrfQuestion): CsrfRefusal | null {
     const { csrf, origins } = this.#engine.options;
+    // A request that says nothing would pass.
+    if (this.#facts.isGone) throw new HeadersSentError("csrfRefusal: to be asked before the response is decided.");
     if (csrf === false || !isCsrfRelevant(method, this.#facts)) return null;
     this.#isJudged = true;
     const reason = judgeCsrf(
