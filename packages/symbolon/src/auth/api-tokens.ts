@@ -22,8 +22,8 @@ import { OptionsError, SessionLimitError } from "../errors.ts";
 /** Settings of `apiTokens`. */
 export interface ApiTokensOptions {
   /**
-   * How many live API tokens a user may have; false for any number. Default 100, where the store can count. They are in
-   * no way of the manager's `limits`.
+   * How many live API tokens a user may have; false for any number. Default 100, where the store can count. They do not
+   * count against the manager's `limits`.
    */
   readonly perUser?: number | false;
 }

@@ -85,8 +85,8 @@ const EXAMPLE_KEYS: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * Makes a key to sign with, as JWK; the `kid` of a key pair is its thumbprint (RFC 7638). Keep it like every secret: as JSON in a file or
- * an environment variable, which `signing` takes as it is.
+ * Makes a key to sign with, as JWK; the `kid` of a key pair is its thumbprint (RFC 7638). Keep it like every secret: as
+ * JSON in a file or an environment variable, which `signing` takes as it is.
  */
 export async function generateJwtKey(alg: SigningAlgorithm = "EdDSA"): Promise<JwtKey> {
   if (!SIGNING_ALGORITHMS.includes(alg)) {
