@@ -1,5 +1,5 @@
 /** A server of one process, in a folder of its own, on a port of its own. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { makeWatchedFolder, type WatchedFolder } from "./watched-folder.ts";
 import { type Place, spawnWatched, type WatchedProcess } from "./watched-process.ts";
@@ -10,8 +10,8 @@ export interface Server {
   readonly port: number;
   /** Ends it as a crash would (SIGKILL, its own children too); resolves once it has ended. */
   kill(): Promise<void>;
-  /** Stops its clock (SIGSTOP): connections stay open, and nothing answers. */
-  pause(): void;
+  /** Stops its clock (SIGSTOP): connections stay open, and nothing answers. Resolves once all its threads stand still. */
+  pause(): Promise<void>;
   /** Lets it go on after `pause`. */
   resume(): void;
   /** Starts it again, same port, same folder; one that runs is shut down in order first. Resolves once it answers. */
@@ -79,7 +79,7 @@ function serverOf(kind: ServerKind, folder: WatchedFolder, first: Launched): Ser
     url: kind.url(port),
     port,
     kill: () => kill(current),
-    pause: () => signalAll(current, "SIGSTOP"),
+    pause: () => pause(current),
     resume: () => signalAll(current, "SIGCONT"),
     async restart() {
       await shutDown(kind, current);
@@ -129,6 +129,12 @@ async function kill(running: WatchedProcess): Promise<void> {
   await running.ended;
 }
 
+/** A signal is on its way for a while, and a thread may answer another request meanwhile. */
+async function pause(running: WatchedProcess): Promise<void> {
+  signalAll(running, "SIGSTOP");
+  while (!running.hasEnded() && ![running.pid, ...childrenOf(running.pid)].every(standsStill)) await delay(1);
+}
+
 async function shutDown({ shutDownSignal = "SIGTERM" }: ServerKind, running: WatchedProcess): Promise<void> {
   if (running.hasEnded()) return;
   signalAll(running, "SIGCONT");
@@ -158,6 +164,17 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
 function childrenOf(pid: number): number[] {
   const file = `/proc/${pid}/task/${pid}/children`;
   return existsSync(file) ? (readFileSync(file, "utf8").match(/\d+/g) ?? []).map(Number) : [];
+}
+
+/** Linux alone says; elsewhere a signal is taken at its word. */
+function standsStill(pid: number): boolean {
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    // After the name, which is in brackets: T is stopped, Z and X have ended.
+    return tasks.every((task) => /\) [TZX]/.test(readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8")));
+  } catch {
+    return !existsSync(`/proc/${pid}/task`);
+  }
 }
 
 function randomPort(): number {

@@ -87,7 +87,7 @@ needsServer("memcached", () => {
     const store = openStore(server.port);
     const record = newRecord();
     await store.create(record, callNow());
-    server.pause();
+    await server.pause();
     try {
       await expectFailure(store, 200);
       await expect(async () => store.update(record, 1, newChange(), callFor(200))).rejects.toThrow(

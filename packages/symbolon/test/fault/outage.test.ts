@@ -94,7 +94,7 @@ describe.each(Object.keys(STARTS) as Name[])("while its server is away, an appli
 
     it("answers late calls with a time-out, and serves the same sessions once it goes on", async () => {
       const one = await stage(name);
-      one.server.pause();
+      await one.server.pause();
       try {
         await expect(request(one.sessions, one.token)).rejects.toMatchObject({ code: "ERR_STORE_TIMEOUT" });
         await expectDown(one);

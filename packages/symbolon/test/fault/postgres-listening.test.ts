@@ -60,7 +60,7 @@ describe.each(target.variants.filter(({ invalidations }) => invalidations))("a l
       const server = await serverOfItsOwn();
       const store = (await (await storageFor(target, variant, server.url)).open()) as TellingStore;
       const { heard } = await listen(store);
-      server.pause();
+      await server.pause();
       await eventually(() => heard.includes("lost"), Boolean);
       server.resume();
       await eventually(() => heard.includes("restored"), Boolean);

@@ -72,7 +72,7 @@ needsServer("redis", () => {
       const { store } = await openOn(server.url, client);
       const sessions = createSessionManager({ store, keys: [generateKey()], storeTimeout: 300 });
       const { token } = await sessions.create({ userId: "ann" });
-      server.pause();
+      await server.pause();
       await expect(sessions.validate(token)).rejects.toThrow(StoreUnavailableError);
       server.resume();
       expect(await untilAnswered(() => sessions.validate(token))).toMatchObject({ userId: "ann" });

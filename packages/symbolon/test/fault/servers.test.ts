@@ -146,7 +146,7 @@ needsServer("redis", () => {
     const server = await startRedis();
     const client = redisClient(server.url);
     await client.ping();
-    server.pause();
+    await server.pause();
     const answer = client.ping();
     expect(await isStillOpen(answer)).toBe(true);
     server.resume();
@@ -158,12 +158,12 @@ needsServer("redis", () => {
     const server = await startRedis({ settings: { save: "3600 1" } });
     for (const meanwhile of ["running", "paused"]) {
       await redisClient(server.url).set("key", meanwhile);
-      if (meanwhile === "paused") server.pause();
+      if (meanwhile === "paused") await server.pause();
       await server.restart();
       // It writes its snapshot as the last thing it does.
       expect(await redisClient(server.url).get("key")).toBe(meanwhile);
     }
-    server.pause();
+    await server.pause();
     await server.stop();
     await expectNothingLeft();
   });
@@ -214,7 +214,7 @@ needsServer("postgres", () => {
   it("postgres: a paused one answers nothing on open connections until it is resumed", async () => {
     const server = await startPostgres();
     const client = await postgresClient(server.url);
-    server.pause();
+    await server.pause();
     const answer = client.query("SELECT 1 AS one");
     expect(await isStillOpen(answer)).toBe(true);
     server.resume();

@@ -75,7 +75,7 @@ describe.each(kinds)("a server under $name", (kind) => {
       const record = newRecord(newOwner());
       await store.create(record, callWithin());
       const rules = { perOwner: 3, total: null, onLimit: "reject", replacing: null } as const;
-      server.pause();
+      await server.pause();
       const calls = [
         ...Array.from({ length: 4 }, async () => store.read(record, callWithin(300))),
         ...Array.from({ length: 4 }, async () => store.admit(newRecord(newOwner()), rules, callWithin(300))),
