@@ -54,7 +54,7 @@ export function postgresListening(openLink: OpenLink, channel: string): Invalida
 
   async function open(pause: number, signal: AbortSignal): Promise<PostgresLink> {
     await delay(pause, undefined, { signal, ref: false });
-    return openLink(channel, hear, AbortSignal.any([signal, AbortSignal.timeout(OPEN_WITHIN_MS)]));
+    return within(OPEN_WITHIN_MS, signal, (limit) => openLink(channel, hear, limit));
   }
 
   /** Opens the link, and opens it again whenever it broke. */
@@ -118,11 +118,28 @@ async function untilBroken(link: PostgresLink, signal: AbortSignal): Promise<voi
   for (;;) {
     await Promise.race([broken, delay(CHECK_EVERY_MS, undefined, { signal, ref: false }).catch(() => undefined)]);
     if (isBroken || signal.aborted) return;
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(CHECK_WITHIN_MS)]);
     try {
-      await Promise.race([broken, unlessAborted(link.check(), limit)]);
+      await within(CHECK_WITHIN_MS, signal, (limit) => Promise.race([broken, unlessAborted(link.check(), limit)]));
     } catch {
       return;
     }
+  }
+}
+
+/**
+ * Gives work so many milliseconds, and no longer than the signal lets it. Not by `AbortSignal.any` and
+ * `AbortSignal.timeout`: Node 20 lets the collector have those before they abort anything.
+ */
+async function within<T>(ms: number, signal: AbortSignal, work: (limit: AbortSignal) => Promise<T>): Promise<T> {
+  const limit = new AbortController();
+  const stop = (): void => limit.abort();
+  const timer = setTimeout(stop, ms).unref();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await work(limit.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
   }
 }
