@@ -44,16 +44,34 @@ export function redisCalls(
   async function attempt<T>(call: StoreCall, work: () => Promise<T>): Promise<T> {
     const checking = ready();
     if (checking !== null) await checking;
+    try {
+      return await work();
+    } catch (error) {
+      return attemptAgain(call, work, error);
+    }
+  }
+
+  async function attemptAgain<T>(call: StoreCall, work: () => Promise<T>, first: unknown): Promise<T> {
+    let error = first;
     for (let round = 1; ; round++) {
+      const refusal = NOT_DONE.exec(messageOf(error))?.[1];
+      if (refusal === undefined || round >= ROUNDS || call.signal.aborted) throw unavailable(error);
+      if (refusal === "READONLY") link.reconnect();
+      await pause(round, call.signal, error);
       try {
         return await work();
-      } catch (error) {
-        const refusal = NOT_DONE.exec(messageOf(error))?.[1];
-        if (refusal === undefined || round >= ROUNDS || call.signal.aborted) throw unavailable(error);
-        if (refusal === "READONLY") link.reconnect();
-        await pause(round, call.signal, error);
+      } catch (another) {
+        error = another;
       }
     }
+  }
+
+  /** As `attempt`, with as little as possible kept while the answer is waited for: of these there are the most. */
+  function read(key: string, command: Command, call: StoreCall): Promise<Reply> {
+    const send = (): Promise<Reply> => link.send(key, command) as Promise<Reply>;
+    const work = (): Promise<Reply> => send().catch((error: unknown) => attemptAgain(call, send, error));
+    const checking = ready();
+    return checking === null ? work() : checking.then(work);
   }
 
   function runWith<T>(
@@ -97,7 +115,7 @@ export function redisCalls(
   }
 
   return {
-    read: async (key, command, call) => (await attempt(call, () => link.send(key, command))) as Reply,
+    read,
     query,
     run,
     runEnding: wait === null ? run : (...given) => runAndWait(wait, ...given),

@@ -84,6 +84,8 @@ export interface IoredisCluster extends IoredisCommands {
 export interface NodeRedisOptions {
   readonly typeMapping: { readonly 36: BufferConstructor };
   readonly abortSignal?: AbortSignal;
+  /** Milliseconds that a command may wait to be sent; 0 for as long as it takes. */
+  readonly timeout?: number;
 }
 
 /** What all clients of node-redis have in common. */
@@ -96,7 +98,11 @@ export interface NodeRedisSubscriber {
 
 /** What `createClient` of node-redis makes. */
 export interface NodeRedisClient extends NodeRedisSubscriber {
-  readonly options: { readonly readonly?: boolean | undefined; readonly socket?: object | undefined };
+  readonly options: {
+    readonly readonly?: boolean | undefined;
+    readonly socket?: object | undefined;
+    readonly commandOptions?: { readonly timeout?: number | undefined } | undefined;
+  };
   sendCommand(command: readonly Word[], options?: NodeRedisOptions): Promise<unknown>;
   duplicate(overrides: { readonly socket: object }): NodeRedisSubscriber;
 }

@@ -28,8 +28,12 @@ function clientLink(client: NodeRedisClient): RedisLink {
   if (client.options.readonly === true) {
     throw new OptionsError("redisStore: leave out `readonly`: a replica may not know yet that a session has ended.");
   }
+  // Unless the application limits it, a command's time is limited by the manager, and by nothing else: the client's own
+  // limit is an AbortSignal for each command, which is a fifth of what a read costs.
+  const isLimited = client.options.commandOptions?.timeout !== undefined;
+  const options: NodeRedisOptions = isLimited ? BINARY : { ...BINARY, timeout: 0 };
   return {
-    send: (_key, command, signal) => client.sendCommand(command, optionsOf(signal)),
+    send: (_key, command, signal) => client.sendCommand(command, withSignal(options, signal)),
     sendBoth: (_key, first, second) => sendBoth(client, first, second),
     sendToAll: async (command) => [await client.sendCommand(command, BINARY)],
     reconnect: () => void dropConnection(client),
@@ -40,7 +44,7 @@ function clientLink(client: NodeRedisClient): RedisLink {
 function clusterLink(client: NodeRedisCluster): RedisLink {
   return {
     // Never `isReadonly`: that may ask a replica, which may not know yet that a session has ended.
-    send: (key, command, signal) => client.sendCommand(key, false, [...command], optionsOf(signal)),
+    send: (key, command, signal) => client.sendCommand(key, false, [...command], withSignal(BINARY, signal)),
     sendBoth: async (key, first, second) => sendBoth(await client.getNodeClientForKey(key, false), first, second),
     async sendToAll(command) {
       const nodes = await Promise.all(client.masters.map((node) => client.nodeClient(node as never)));
@@ -58,7 +62,7 @@ function clusterLink(client: NodeRedisCluster): RedisLink {
 
 function sentinelLink(client: NodeRedisSentinel): RedisLink {
   return {
-    send: (_key, command, signal) => client.sendCommand(false, [...command], optionsOf(signal)),
+    send: (_key, command, signal) => client.sendCommand(false, [...command], withSignal(BINARY, signal)),
     // A lease, since the client may have several connections.
     sendBoth: (_key, first, second) =>
       client.use((leased) =>
@@ -71,8 +75,8 @@ function sentinelLink(client: NodeRedisSentinel): RedisLink {
   };
 }
 
-function optionsOf(signal: AbortSignal | undefined): NodeRedisOptions {
-  return signal === undefined ? BINARY : { ...BINARY, abortSignal: signal };
+function withSignal(options: NodeRedisOptions, signal: AbortSignal | undefined): NodeRedisOptions {
+  return signal === undefined ? options : { ...options, abortSignal: signal };
 }
 
 /** In one turn, so that nothing comes between them. */
