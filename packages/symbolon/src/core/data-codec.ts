@@ -18,6 +18,11 @@ export class DataCodec {
     this.#upgrade = options.upgrade;
   }
 
+  /** Whether text that was read once can be read by `parse` from then on: there is no schema to make something of it. */
+  get isPlain(): boolean {
+    return this.#schema === null;
+  }
+
   /** The data of a session that has none yet: what the schema makes of `{}`, if it accepts it. */
   initial(): JsonObject {
     const result = this.#schema === null ? null : this.#validate(this.#schema, {});
@@ -41,7 +46,7 @@ export class DataCodec {
     return result.value as JsonObject;
   }
 
-  /** Reads text that this codec wrote a moment ago: already checked. */
+  /** Reads text that this codec wrote, or has read before. */
   parse(text: string): JsonObject {
     return JSON.parse(text) as JsonObject;
   }

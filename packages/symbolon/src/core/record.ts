@@ -122,6 +122,8 @@ interface RecordSealKey {
 export interface OpenedData {
   readonly key: Buffer;
   readonly text: string;
+  /** Whether this process has read it before, and found it within its bounds. */
+  isChecked: boolean;
 }
 
 /** What a write replaces. */
@@ -260,15 +262,16 @@ export class Vault {
     const key = this.dataKeyOf(snapshot, secret);
     const text = key === null ? null : openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
     if (key === null || text === null) return null;
-    const opened = { key, text };
+    const opened = { key, text, isChecked: false };
     this.#opened.set(envelope, opened);
     return opened;
   }
 
   /** Opens the data of a newer snapshot of the same session with a data key that is already known. */
-  openDataWith(key: Buffer, snapshot: Snapshot): string | null {
-    const { record, envelope } = snapshot;
-    return record.data === null ? null : openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
+  openDataWith(key: Buffer, { record, envelope }: Snapshot): OpenedData | null {
+    if (record.data === null) return null;
+    const text = openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
+    return text === null ? null : { key, text, isChecked: false };
   }
 
   /** Seals new data for an envelope, making and wrapping a data key when there is none or it served long enough. */
@@ -289,7 +292,7 @@ export class Vault {
         : envelope.wrap;
     const data = seal(key, DATA_HEADER, dataContext(lookup, dataVersion), text);
     const sealed: Envelope = { ...envelope, wrap, dataVersion, dataDigest: digestText(data) };
-    this.#opened.set(sealed, { key, text });
+    this.#opened.set(sealed, { key, text, isChecked: false });
     return { envelope: sealed, data, key };
   }
 

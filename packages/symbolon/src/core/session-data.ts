@@ -2,8 +2,9 @@
 import { digestBytes } from "../crypto/derive.ts";
 import { ConflictError, NotSupportedError, RecordCorruptError } from "../errors.ts";
 import { applyChanges, type Change, findChanges } from "./changes.ts";
+import type { DataCodec } from "./data-codec.ts";
 import type { Engine } from "./engine.ts";
-import { type Envelope, replacedError, type Snapshot, type SnapshotChange } from "./record.ts";
+import { type Envelope, type OpenedData, replacedError, type Snapshot, type SnapshotChange } from "./record.ts";
 import type { Awaitable } from "./store.ts";
 import { secretOf, verifierMatches } from "./token.ts";
 
@@ -57,9 +58,9 @@ export class SessionData {
     if (this.#value !== undefined) return this.#value;
     const { codec, options } = this.#engine;
     const stored = snapshot === null ? null : this.#openStored(snapshot);
-    const value = stored === null ? codec.initial() : codec.load(stored);
+    const value = stored === null ? codec.initial() : load(codec, stored);
     // With a schema the loaded value may have defaults the stored text has not: they are no change of the request's.
-    this.#baseline = stored !== null && options.schema === null ? stored : codec.encode(value);
+    this.#baseline = stored !== null && options.schema === null ? stored.text : codec.encode(value);
     this.#baseVersion = snapshot?.envelope.dataVersion ?? 0;
     this.#value = value;
     return value;
@@ -155,13 +156,13 @@ export class SessionData {
     return token === null ? null : secretOf(token);
   }
 
-  /** The stored data as text, null when there is none. */
-  #openStored(snapshot: Snapshot): string | null {
+  /** The stored data, null when there is none. */
+  #openStored(snapshot: Snapshot): OpenedData | null {
     this.#refuseAccess(snapshot);
     if (snapshot.record.data === null) return null;
     const { vault } = this.#engine;
-    const text = this.#key === null ? null : vault.openDataWith(this.#key, snapshot);
-    if (text !== null) return text;
+    const known = this.#key === null ? null : vault.openDataWith(this.#key, snapshot);
+    if (known !== null) return known;
     // Nearly always it is the token's own; a wrong secret opens nothing.
     const own = this.token === null ? null : secretOf(this.token);
     const opened =
@@ -170,7 +171,7 @@ export class SessionData {
       vault.openData(snapshot, this.#presentIn(snapshot));
     if (opened === null) throw new RecordCorruptError("The data does not open.");
     this.#key = opened.key;
-    return opened.text;
+    return opened;
   }
 
   /** Split data is for whoever has the session's own token: an access token is no half of anything. */
@@ -187,12 +188,11 @@ export class SessionData {
   }
 
   /** Opens the data of a session whose token was replaced since this request came: its key is the same. */
-  #openRotated(snapshot: Snapshot): { readonly key: Buffer; readonly text: string } | null {
+  #openRotated(snapshot: Snapshot): OpenedData | null {
     if (this.#opener === null) return null;
     const { vault } = this.#engine;
     const key = vault.dataKeyOf(this.#opener.snapshot, secretOf(this.#opener.token));
-    const text = key === null ? null : vault.openDataWith(key, snapshot);
-    return key === null || text === null ? null : { key, text };
+    return key === null ? null : vault.openDataWith(key, snapshot);
   }
 
   async #updated(current: Snapshot, intent: DataIntent, change: DataChange): Promise<NextData> {
@@ -222,9 +222,9 @@ export class SessionData {
       throw new ConflictError("Another request changed the data meanwhile.");
     }
     const stored = this.#openStored(current);
-    const draft = stored === null ? codec.initial() : codec.load(stored);
+    const draft = stored === null ? codec.initial() : load(codec, stored);
     if (mine !== null) applyChanges(draft, findChanges(codec.parse(baseline), codec.parse(mine)));
-    return { stored, draft };
+    return { stored: stored?.text ?? null, draft };
   }
 
   #finished(draft: JsonObject, stored: string | null): NextData {
@@ -243,4 +243,12 @@ export class SessionData {
       return [];
     }
   }
+}
+
+/** Reads stored data as it was read before, where it was. */
+function load(codec: DataCodec, stored: OpenedData): JsonObject {
+  if (stored.isChecked) return codec.parse(stored.text);
+  const value = codec.load(stored.text);
+  stored.isChecked = codec.isPlain;
+  return value;
 }

@@ -25,6 +25,7 @@ import type {
   StoreCall,
   TenantIndex,
 } from "./store.ts";
+import { TimeLimits } from "./time-limits.ts";
 
 /** After this many time-outs in a row the store is left alone for a moment. */
 const TIMEOUTS_BEFORE_PAUSE = 3;
@@ -62,7 +63,8 @@ class Call implements StoreCall {
 /** Runs store calls under a time limit. */
 export class StoreCalls {
   readonly store: Store;
-  readonly #timeout: number;
+  readonly #limits: TimeLimits;
+  readonly #bulkLimits: TimeLimits;
   readonly #clock: Clock;
   readonly #events: EventHub;
   #timeouts = 0;
@@ -70,7 +72,8 @@ export class StoreCalls {
 
   constructor(store: Store, timeout: number, clock: Clock, events: EventHub) {
     this.store = store;
-    this.#timeout = timeout;
+    this.#limits = new TimeLimits(timeout);
+    this.#bulkLimits = new TimeLimits(timeout * BULK_FACTOR);
     this.#clock = clock;
     this.#events = events;
   }
@@ -108,25 +111,26 @@ export class StoreCalls {
     return answer as AnswerOf<M>;
   }
 
-  async #wait<T>(method: keyof Askable, call: Call, answer: Promise<T>): Promise<T> {
-    const timeout = BULK.has(method) ? this.#timeout * BULK_FACTOR : this.#timeout;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
+  #wait<T>(method: keyof Askable, call: Call, answer: Promise<T>): Promise<T> {
+    const limits = BULK.has(method) ? this.#bulkLimits : this.#limits;
+    return new Promise((resolve, reject) => {
+      const limit = limits.begin(() => {
         // First, so that what the store says of its being interrupted comes too late.
-        reject(new StoreTimeoutError(`The store did not answer '${method}' within ${timeout} ms.`));
+        const late = new StoreTimeoutError(`The store did not answer '${method}' within ${limits.ms} ms.`);
+        reject(this.#failed(method, late));
         call.abort();
-      }, timeout);
+      });
+      answer.then(
+        (value) => {
+          if (!limits.end(limit)) return;
+          this.#resume();
+          resolve(value);
+        },
+        (error: unknown) => {
+          if (limits.end(limit)) reject(this.#failed(method, error));
+        },
+      );
     });
-    try {
-      const value = await Promise.race([answer, late]);
-      this.#resume();
-      return value;
-    } catch (error) {
-      throw this.#failed(method, error);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   #failed(method: string, error: unknown): Error {
