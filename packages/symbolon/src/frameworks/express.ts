@@ -71,7 +71,7 @@ export function expressSession<Data extends object>(
       }, next);
       return;
     }
-    const connection = new FrameworkConnection(request, connectionOf(request), trustProxy !== false);
+    const connection = new FrameworkConnection(request, request.secure, connectionOf(request), trustProxy !== false);
     openSession(sessions, headersOf(request), connection, options).then((opened) => {
       attachSession(request, sessions, opened);
       whenLocked(opened);

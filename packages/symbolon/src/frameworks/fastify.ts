@@ -8,6 +8,7 @@ import {
   lockFound,
   mountSettings,
   openSession,
+  type OpenedSession,
   type OpenOptions,
   type SessionOpener,
 } from "../http/index.ts";
@@ -58,6 +59,12 @@ export interface WithSession<Data extends object = Record<string, unknown>> {
 /** A plugin whose hooks hold for the instance that registers it, and not for a scope of its own. */
 export type FastifyPlugin = (instance: FastifyInstance, options: unknown, done: (error?: Error) => void) => void;
 
+/** What the plugin knows of a request of its own. */
+interface Notes {
+  readonly opened: OpenedSession<object>;
+  isFailed: boolean;
+}
+
 /** A hook of a route, as `preHandler`. */
 export type FastifyHook = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 
@@ -81,10 +88,10 @@ export function fastifySession<Data extends object>(
 ): FastifyPlugin {
   const { trustProxy } = mountSettings(sessions, options);
   const connectionOf = connectionReader(trustProxy);
-  const failed = new WeakSet<FastifyRequest>();
-  const opens = new WeakSet<FastifyRequest>();
+  const notes = Symbol("symbolon.fastify");
+  type Noted = FastifyRequest & { [notes]?: Notes };
 
-  const open: FastifyHook = async (request, reply) => {
+  const open = async (request: Noted, reply: FastifyReply): Promise<void> => {
     const { raw } = request;
     const whenLocked = endLockOnClose(reply.raw, options);
     // Registered twice: the first one does the work.
@@ -94,34 +101,34 @@ export function fastifySession<Data extends object>(
       whenLocked(before);
       return;
     }
-    const { ip, protocol } = request;
-    const own = { ip, secure: protocol === "https" };
-    const connection = new FrameworkConnection(own, connectionOf(raw), trustProxy !== false);
+    const isHttps = request.protocol === "https";
+    const connection = new FrameworkConnection(request, isHttps, connectionOf(raw), trustProxy !== false);
     const opened = await openSession(sessions, headersOf(raw), connection, options);
-    opens.add(request);
+    const noted: Notes = { opened, isFailed: false };
+    request[notes] = noted;
     for (const one of [request, raw]) attachSession(one, sessions, opened);
     whenLocked(opened);
     guardResponse(reply.raw, opened, {
-      isFailed: () => failed.has(request) || reply.raw.statusCode >= 500,
+      isFailed: () => noted.isFailed || reply.raw.statusCode >= 500,
       onCommitFailed: (error) => answerError(reply.raw, error, () => request.log.error(error)),
     });
     Object.defineProperty(request, "session", { configurable: true, enumerable: true, value: opened.session });
   };
 
   // The body has been read by now, and with it the form field `_csrf`.
-  const refuseForgery: FastifyHook = async (request) => {
-    if (!opens.has(request)) return;
+  const refuseForgery = (request: Noted, _reply: FastifyReply, done: (error?: Error) => void): void => {
     const formToken = formTokenOf(request.body);
-    const reason = findOpened(request, sessions)?.csrfRefusal({ method: request.method, formToken }) ?? null;
-    if (reason !== null) throw new CsrfError("The request may have been sent by another site.");
+    const reason = request[notes]?.opened.csrfRefusal({ method: request.method, formToken }) ?? null;
+    if (reason === null) done();
+    else done(new CsrfError("The request may have been sent by another site."));
   };
 
-  const noteFailure: FastifyHook = async (request) => {
-    failed.add(request);
+  const noteFailure = async (request: Noted): Promise<void> => {
+    if (request[notes] !== undefined) request[notes].isFailed = true;
   };
 
   const plugin: FastifyPlugin = (instance, _options, done) => {
-    const addHook = instance.addHook.bind(instance) as (name: string, hook: FastifyHook) => unknown;
+    const addHook = instance.addHook.bind(instance) as (name: string, hook: unknown) => unknown;
     addHook("onRequest", open);
     addHook("preValidation", refuseForgery);
     addHook("onError", noteFailure);

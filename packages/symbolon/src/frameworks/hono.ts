@@ -24,7 +24,7 @@ import {
   problemOf,
 } from "./shared/middleware-guards.ts";
 import { connectionReader, headersOf, type NodeRequest } from "./shared/node-request.ts";
-import { guardResponse, type NodeResponse } from "./shared/node-response.ts";
+import { guardResponse, type NodeResponse, watchDestroy } from "./shared/node-response.ts";
 
 export type { GuardCode, GuardRefusal, StampOf } from "../auth/guards.ts";
 export { challengeOf, refusalOf, sessionOf } from "../http/index.ts";
@@ -122,14 +122,9 @@ function sender(context: HonoContext, opened: OpenedSession<object>): () => Prom
       replaceResponse(context, await sendSaved(context.res, opened));
     };
   }
-  let isCut = false;
-  const destroy = response.destroy.bind(response);
-  response.destroy = (error) => {
-    isCut = true;
-    return destroy(error);
-  };
+  const isCut = watchDestroy(response);
   guardResponse(response, opened, {
-    isFailed: () => isCut || context.error !== undefined || response.statusCode >= 500,
+    isFailed: () => isCut() || context.error !== undefined || response.statusCode >= 500,
     onCommitFailed: (error) => answerError(response, error, () => warn(error)),
   });
   return async () => undefined;

@@ -83,7 +83,7 @@ export function koaSession<Data extends object>(
       await next();
       return;
     }
-    const connection = new FrameworkConnection(context, connectionOf(req), trustProxy !== false);
+    const connection = new FrameworkConnection(context, context.secure, connectionOf(req), trustProxy !== false);
     const opened = await openSession(sessions, headersOf(req), connection, options);
     for (const request of [context, context.request, req]) attachSession(request, sessions, opened);
     whenLocked(opened);

@@ -11,7 +11,15 @@ interface Mounted {
   readonly before: Mounted | undefined;
 }
 
-const mounted = new WeakMap<object, Mounted>();
+/**
+ * Where a request has its sessions. Not in a `WeakMap`: an entry of it outlives its request by a collection or two, with
+ * all that the request holds.
+ */
+const MOUNTED = Symbol("symbolon.sessions");
+
+interface Mounting {
+  [MOUNTED]?: Mounted;
+}
 
 /** Ties an opened session to the framework's request object; bindings call it. */
 export function attachSession<Data extends object>(
@@ -19,7 +27,8 @@ export function attachSession<Data extends object>(
   sessions: SessionOpener<Data>,
   opened: OpenedSession<Data>,
 ): void {
-  mounted.set(request, { sessions, opened, before: mounted.get(request) });
+  const mounting: Mounting = request;
+  mounting[MOUNTED] = { sessions, opened, before: mounting[MOUNTED] };
 }
 
 /**
@@ -48,7 +57,7 @@ export function challengeOf<Data extends object>(
   session: Session<Data>,
   refusal: { readonly status: number; readonly code: string },
 ): string | null {
-  return find(mounted.get(request), ({ opened }) => opened.session === session)?.challenge(refusal) ?? null;
+  return find(mountedOn(request), ({ opened }) => opened.session === session)?.challenge(refusal) ?? null;
 }
 
 /** The opened session of a request, if this manager's binding handled it before. */
@@ -56,13 +65,17 @@ export function findOpened<Data extends object>(
   request: object,
   sessions: SessionOpener<Data>,
 ): OpenedSession<Data> | null {
-  const one = mounted.get(request);
+  const one = mountedOn(request);
   if (one === undefined) return null;
   return (find(one, (each) => each.sessions === sessions) as OpenedSession<Data> | undefined) ?? null;
 }
 
+function mountedOn(request: Mounting): Mounted | undefined {
+  return request[MOUNTED];
+}
+
 function openedOf(request: object, sessions: object | undefined): OpenedSession<object> {
-  const latest = mounted.get(request);
+  const latest = mountedOn(request);
   if (latest === undefined) {
     throw new SessionMissingError("sessionOf: no session binding handled this request; mount one before this handler.");
   }

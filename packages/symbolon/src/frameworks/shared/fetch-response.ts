@@ -89,8 +89,10 @@ export function connectionFromUrl(request: Request, trustProxy: boolean): Connec
 }
 
 /** Lets the session's lock end once the client goes away: nothing may ever be answered then. */
-export function endLockOnAbort({ signal }: Request, opened: OpenedSession<object>, { lock }: OpenOptions): void {
+export function endLockOnAbort(request: Request, opened: OpenedSession<object>, { lock }: OpenOptions): void {
   if (lock === undefined || lock === false) return;
+  // Not before: a request makes its signal when it is asked for, and that costs more than a session.
+  const { signal } = request;
   if (signal.aborted) opened.letLockEnd();
   else signal.addEventListener("abort", () => opened.letLockEnd(), { once: true });
 }

@@ -3,7 +3,6 @@ import type { Connection } from "../../http/index.ts";
 
 /** What Express, Koa and Fastify say of a request, by their own settings. */
 export interface FrameworkRequest {
-  readonly secure: boolean;
   readonly ip?: string | undefined;
 }
 
@@ -15,8 +14,8 @@ export class FrameworkConnection implements Connection {
   readonly #own: Connection;
   readonly #isOwn: boolean;
 
-  constructor(request: FrameworkRequest, own: Connection, isOwn: boolean) {
-    this.secure = own.secure || request.secure;
+  constructor(request: FrameworkRequest, isSecure: boolean, own: Connection, isOwn: boolean) {
+    this.secure = own.secure || isSecure;
     this.loopback = own.loopback;
     this.#request = request;
     this.#own = own;

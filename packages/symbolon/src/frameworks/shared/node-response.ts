@@ -290,6 +290,30 @@ function areHeadersSentOrHeld(this: HeldResponse): unknown {
   return Reflect.get(Object.getPrototypeOf(this) as object, "headersSent", this);
 }
 
+/** Says later whether the application has destroyed the response, as it does with one that failed after its headers. */
+export function watchDestroy(response: NodeResponse): () => boolean {
+  const watched: WatchedResponse = response;
+  if (watched[DESTROY] === undefined) {
+    watched[DESTROY] = response.destroy.bind(response);
+    // The same function for all responses: one of its own would keep the response until a full collection.
+    response.destroy = destroyNoted;
+  }
+  return () => watched[IS_CUT] === true;
+}
+
+const DESTROY = Symbol("destroy");
+const IS_CUT = Symbol("is cut");
+
+interface WatchedResponse extends NodeResponse {
+  [DESTROY]?: NodeResponse["destroy"];
+  [IS_CUT]?: boolean;
+}
+
+function destroyNoted(this: WatchedResponse, error?: Error): unknown {
+  this[IS_CUT] = true;
+  return this[DESTROY]?.(error);
+}
+
 /** What Node takes for a status; it refuses others itself. */
 function isStatus(value: unknown): boolean {
   return Number(value) >= 100 && Number(value) <= 999;
