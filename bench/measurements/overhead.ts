@@ -13,7 +13,7 @@ export const overhead: Measurement = {
     const effort = bench.pick<Effort>({
       full: { rounds: 15, warmUps: 0, operations: 64, sampleMs: 100 },
       quick: { rounds: 3, warmUps: 0, operations: 64, sampleMs: 25 },
-      tiny: { rounds: 1, warmUps: 0, operations: 4, sampleMs: 1 },
+      tiny: { rounds: 1, warmUps: 0, operations: 16, sampleMs: 1 },
     });
     // The quick run takes those that a budget is about, and the floors.
     const candidates = bench.candidates.filter(
