@@ -18,7 +18,7 @@ export const direct: Measurement = {
     const effort = bench.pick<Effort>({
       // Each session is met once a pass. Fewer than the tokens that a manager remembers, or nothing would be warm.
       full: { rounds: 15, operations: 300, sampleMs: 30 },
-      quick: { rounds: 3, operations: 100, sampleMs: 10 },
+      quick: { rounds: 5, operations: 100, sampleMs: 20 },
       tiny: { rounds: 1, warmUps: 0, operations: 20, sampleMs: 1 },
     });
     const { operations } = effort;

@@ -12,7 +12,7 @@ export const overhead: Measurement = {
   async run(bench) {
     const effort = bench.pick<Effort>({
       full: { rounds: 15, warmUps: 0, operations: 64, sampleMs: 100 },
-      quick: { rounds: 3, warmUps: 0, operations: 64, sampleMs: 25 },
+      quick: { rounds: 5, warmUps: 0, operations: 64, sampleMs: 25 },
       tiny: { rounds: 1, warmUps: 0, operations: 16, sampleMs: 1 },
     });
     // The quick run takes those that a budget is about, and the floors.

@@ -121,7 +121,7 @@ export function sealFirst(engine: Engine, kind: TokenKind, beginning: Beginning,
   const sealed = text === null ? null : vault.sealData(token.lookup, empty, text, known);
   const key = { space, route: token.route, lookup: token.lookup };
   const owner = userId === null ? null : vault.ownerOf(userId, space).owner;
-  return vault.sealFirst(key, owner, sealed?.envelope ?? empty, sealed?.data ?? null);
+  return vault.sealFirst(key, owner, sealed ?? { envelope: empty });
 }
 
 /**

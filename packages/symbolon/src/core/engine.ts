@@ -266,7 +266,7 @@ export class Engine {
       return { ok: false, reason: "ended", ended, ...(ended.reason === "replaced" && { replacedAt: ended.at }) };
     }
     const same = seen !== undefined && this.vault.isSame(seen.snapshot, found);
-    const snapshot = same ? seen.snapshot : this.vault.open(key, found);
+    const snapshot = same ? seen.snapshot : this.vault.open(key, found, seen?.snapshot);
     if (snapshot === null) {
       if (isDoubtful) return this.#judgeAgain(attempt);
       this.events.emit("bad-seal", { id: claims.handle });

@@ -14,7 +14,7 @@ import { type LockArguments, lockArguments, type LockOptions, runUnder } from ".
 import { checkId, checkPage, oneOf, refuseUnknown } from "./checks.ts";
 import { resolveOptions, type SessionManagerOptions, warnDevelopment } from "./options.ts";
 import { startPruner } from "./pruner.ts";
-import { type Envelope, type Snapshot, Vault } from "./record.ts";
+import { type Envelope, type SealedData, type Snapshot, Vault } from "./record.ts";
 import { type IssuedSource, refreshToken } from "./refresh-token.ts";
 import { type SaveResult, Session } from "./session.ts";
 import { infoOf, type SessionInfo } from "./session-info.ts";
@@ -367,7 +367,7 @@ class Manager<Data extends object> implements SessionManager<Data> {
     current: Snapshot,
     envelope: Envelope,
     change: (data: Data) => void | Promise<void>,
-  ): Promise<{ envelope: Envelope; data: Buffer }> {
+  ): Promise<SealedData> {
     const { vault, codec, options } = this.#engine;
     if ((envelope.wrap?.seal ?? options.seal) !== "server") {
       throw new NotSupportedError("update.data: needs seal: 'server'.");

@@ -110,6 +110,10 @@ export interface Snapshot {
   readonly verifier: Buffer;
   /** What sealed the envelope, kept for the next version. */
   readonly key: RecordSealKey;
+  /** The data, once it was opened, or from when it was sealed: a session seen again is not opened again. */
+  opened: OpenedData | null;
+  /** The data's key, where a version of before has it and the data was not looked at yet. */
+  readonly dataKey: Buffer | null;
 }
 
 /** The envelope key of one record under one server key. */
@@ -131,6 +135,22 @@ export interface SnapshotChange {
   readonly envelope: Envelope;
   /** Sealed data; left out, the data stays. */
   readonly data?: Uint8Array | null;
+  /** What was sealed. */
+  readonly opened?: OpenedData;
+}
+
+/** Data sealed for an envelope that says so. */
+export interface SealedData {
+  readonly envelope: Envelope;
+  readonly data: Buffer;
+  readonly opened: OpenedData;
+}
+
+/** What a session begins with. */
+export interface FirstSnapshot {
+  readonly envelope: Envelope;
+  readonly data?: Uint8Array;
+  readonly opened?: OpenedData;
 }
 
 const FORMAT = 1;
@@ -148,8 +168,6 @@ export class Vault {
   /** Digests of the namespace, 11 characters: each kind of token has its records in a space of its own. */
   readonly spaces: Readonly<Record<TokenKind, string>>;
   readonly #index: IndexKeys;
-  /** Opened data by the opened envelope it came with, which holds its digest: a session seen again is not opened again. */
-  readonly #opened = new WeakMap<Envelope, OpenedData>();
   #ring: Keyring;
 
   constructor(namespace: string, ring: Keyring, index: IndexKeys) {
@@ -209,8 +227,15 @@ export class Vault {
     return secretBytes(3).readUIntBE(0, 3);
   }
 
-  /** Opens a record as it was found at a place; null when anything about it is not as it was sealed. */
-  open({ space, lookup }: Pick<RecordKey, "space" | "lookup">, record: StoredRecord): Snapshot | null {
+  /**
+   * Opens a record as it was found at a place; null when anything about it is not as it was sealed. An older version of
+   * it spares the derivation of keys.
+   */
+  open(
+    { space, lookup }: Pick<RecordKey, "space" | "lookup">,
+    record: StoredRecord,
+    older: Snapshot | null = null,
+  ): Snapshot | null {
     // A column can hold anything once somebody else wrote it.
     if (!ArrayBuffer.isView(record.envelope) || (record.data !== null && !ArrayBuffer.isView(record.data))) return null;
     const sealed = toBuffer(record.envelope);
@@ -218,12 +243,13 @@ export class Vault {
     if (sealed.length < ENVELOPE_HEADER || sealed[0] !== FORMAT) return null;
     const key = this.#ring.byId.get(sealed.readUInt16BE(1));
     if (key === undefined) return null;
-    const sealKey = sealKeyOf(key, record);
+    const sealKey = older?.key.server === key && isSamePlace(older.record, record) ? older.key : sealKeyOf(key, record);
     const text = open(sealKey.bytes, ENVELOPE_HEADER, contextOf(record), sealed);
     const envelope = text === null ? null : parseEnvelope(text);
     if (envelope === null || !dataBelongs(envelope, record.data)) return null;
     if (envelope.wrap !== null && !this.#ring.byId.has(envelope.wrap.keyId)) return null;
-    return { record, envelope, verifier: Buffer.from(envelope.verifier, "base64url"), key: sealKey };
+    const verifier = Buffer.from(envelope.verifier, "base64url");
+    return { record, envelope, verifier, key: sealKey, opened: null, dataKey: sameDataKey(older, envelope) };
   }
 
   /** Whether a record is byte for byte the one that was opened before. */
@@ -241,30 +267,32 @@ export class Vault {
   }
 
   /** Seals a new session's first record. */
-  sealFirst(key: RecordKey, owner: string | null, envelope: Envelope, data: Uint8Array | null): Snapshot {
+  sealFirst(key: RecordKey, owner: string | null, first: FirstSnapshot): Snapshot {
+    const { envelope, data, opened } = first;
+    const content = { data: data ?? null, opened: opened ?? null };
     const tenant = envelope.tenant === null ? null : this.tenantOf(envelope.tenant, key.space);
-    return this.#seal({ ...key, owner, tenant, createdAt: envelope.createdAt, version: 1 }, envelope, data, null);
+    return this.#seal({ ...key, owner, tenant, createdAt: envelope.createdAt, version: 1 }, envelope, content, null);
   }
 
   /** Seals the next version of a record. */
   sealNext(snapshot: Snapshot, change: SnapshotChange): Snapshot {
     const { record, key } = snapshot;
-    const data = change.data === undefined ? record.data : change.data;
-    return this.#seal({ ...record, version: record.version + 1 }, change.envelope, data, key);
+    const { data = record.data, opened = null } = change;
+    const content = change.data === undefined ? { data, opened: snapshot.opened } : { data, opened };
+    return this.#seal({ ...record, version: record.version + 1 }, change.envelope, content, key);
   }
 
   /** Opens the data of a snapshot; null when it has none. `secret` is the token's, null without a token. */
   openData(snapshot: Snapshot, secret: Buffer | null): OpenedData | null {
     const { record, envelope } = snapshot;
     if (record.data === null || envelope.wrap === null) return null;
-    const known = this.#opened.get(envelope);
-    if (known !== undefined) return known;
-    const key = this.dataKeyOf(snapshot, secret);
+    if (snapshot.opened !== null) return snapshot.opened;
+    const kept = secret === null && envelope.wrap.seal === "split" ? null : snapshot.dataKey;
+    const key = kept ?? this.dataKeyOf(snapshot, secret);
     const text = key === null ? null : openData(key, record.lookup, envelope.dataVersion, toBuffer(record.data));
     if (key === null || text === null) return null;
-    const opened = { key, text, isChecked: false };
-    this.#opened.set(envelope, opened);
-    return opened;
+    snapshot.opened = { key, text, isChecked: false };
+    return snapshot.opened;
   }
 
   /** Opens the data of a newer snapshot of the same session with a data key that is already known. */
@@ -280,7 +308,7 @@ export class Vault {
     envelope: Envelope,
     text: string,
     known: { readonly key: Buffer | null; readonly secret: Buffer | null; readonly seal: "split" | "server" },
-  ): { envelope: Envelope; data: Buffer; key: Buffer } {
+  ): SealedData {
     const dataVersion = envelope.dataVersion + 1;
     const isWornOut = envelope.wrap === null || dataVersion % VERSIONS_PER_DATA_KEY === 0;
     const kept = isWornOut ? null : known.key;
@@ -292,8 +320,7 @@ export class Vault {
         : envelope.wrap;
     const data = seal(key, DATA_HEADER, dataContext(lookup, dataVersion), text);
     const sealed: Envelope = { ...envelope, wrap, dataVersion, dataDigest: digestText(data) };
-    this.#opened.set(sealed, { key, text, isChecked: false });
-    return { envelope: sealed, data, key };
+    return { envelope: sealed, data, opened: { key, text, isChecked: false } };
   }
 
   /** The data key of a snapshot, by the secret of its token; null when that is not its token's, or there is no data. */
@@ -340,7 +367,7 @@ export class Vault {
   #seal(
     hints: Omit<StoredRecord, "envelope" | "data" | "touchedAt" | "deadline">,
     envelope: Envelope,
-    data: Uint8Array | null,
+    { data, opened }: { readonly data: Uint8Array | null; readonly opened: OpenedData | null },
     used: RecordSealKey | null,
   ): Snapshot {
     const text = JSON.stringify(envelope);
@@ -360,7 +387,7 @@ export class Vault {
       data,
     };
     const verifier = Buffer.from(envelope.verifier, "base64url");
-    return { record, envelope: shared(envelope), verifier, key: sealKey };
+    return { record, envelope: shared(envelope), verifier, key: sealKey, opened, dataKey: opened?.key ?? null };
   }
 
   #wrap(lookup: string, generation: number, use: PadUse, key: Buffer, secret: Buffer | null): Wrapped {
@@ -386,6 +413,19 @@ function spaceOf(name: string): string {
 
 function sealKeyOf(server: Key, { space, lookup }: Pick<RecordKey, "space" | "lookup">): RecordSealKey {
   return { server, bytes: hmac(server.envelope, Buffer.from(space + lookup, "latin1")) };
+}
+
+/** The data key of an older version, when this one has it wrapped in the same bytes. */
+function sameDataKey(older: Snapshot | null, { wrap, generation }: Envelope): Buffer | null {
+  const before = older?.envelope.wrap ?? null;
+  if (older === null || before === null || wrap === null || older.envelope.generation !== generation) return null;
+  const isSame =
+    before.keyId === wrap.keyId && before.salt === wrap.salt && before.key === wrap.key && before.seal === wrap.seal;
+  return isSame ? (older.opened?.key ?? older.dataKey) : null;
+}
+
+function isSamePlace(one: RecordKey, other: RecordKey): boolean {
+  return one.space === other.space && one.lookup === other.lookup;
 }
 
 /** Where an envelope belongs; every part has one alphabet and no part can hold the separator. */

@@ -126,8 +126,8 @@ export class SessionData {
       secret,
       seal: options.seal,
     });
-    this.#key = sealed.key;
-    return { envelope: sealed.envelope, data: sealed.data };
+    this.#key = sealed.opened.key;
+    return sealed;
   }
 
   /** Whether the token is still the session's, and no other has replaced it; or the one an access token was issued with. */

@@ -107,7 +107,7 @@ export function openClaimed(vault: Vault, claims: SessionClaims, id: TokenId, cl
     data: null,
   };
   const key = { server: vault.ring.primary, bytes: NOTHING };
-  const snapshot: Snapshot = { record, envelope, verifier: NOTHING, key };
+  const snapshot: Snapshot = { record, envelope, verifier: NOTHING, key, opened: null, dataKey: null };
   return { ok: true, source: { snapshot, token: null, client, limit: "offline" } };
 }
 
