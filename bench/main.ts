@@ -84,7 +84,9 @@ async function reportOf(measurement: Measurement, bench: Bench): Promise<Report 
 
 function save(found: { readonly reports: Readonly<Record<string, Report>> }): void {
   mkdirSync(results, { recursive: true });
-  writeFileSync(new URL("latest.json", results), `${JSON.stringify(found, null, 2)}\n`);
+  // What was measured in part leaves alone what was measured as a whole.
+  const name = ["latest", ...asked.only].join("-");
+  writeFileSync(new URL(`${name}.json`, results), `${JSON.stringify(found, null, 2)}\n`);
   const plots = Object.values(found.reports).flatMap((report) => report.plots ?? []);
   for (const plot of plots) writeFileSync(new URL(`${plot.name}.svg`, results), svgOf(plot));
 }

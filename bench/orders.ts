@@ -7,6 +7,8 @@ export interface Orders {
   warmUp(path: Path, sessions: number, requests: number, milliseconds: number): Promise<void>;
   /** CPU microseconds of one request. */
   sample(path: Path, effort: Effort): Promise<number>;
+  /** Bytes that so many requests leave after collections of the young generation, by requests. */
+  retained(path: Path, requests: number): Promise<number>;
   /** So many requests one after the other; the longest of their heads' `Set-Cookie` lines, in bytes. */
   repeat(path: Path, times: number): Promise<number>;
   /** All at once, with the same cookie; the count that the browser sees afterwards. */

@@ -38,6 +38,15 @@ function atOnce(run: (index: number) => Promise<void>): (index: number) => Promi
   return (index) => Promise.all(each.map((offset) => run(index * AT_ONCE + offset)));
 }
 
+/** What is left once nothing is under way: an object that is seen by two collections is old from then on. */
+async function heldBytes(): Promise<number> {
+  for (let time = 0; time < 3; time++) {
+    await turn();
+    globalThis.gc?.({ type: "minor" });
+  }
+  return process.memoryUsage().heapUsed;
+}
+
 const orders: Orders = {
   async warmUp(path, sessions, requests, milliseconds) {
     const run = atOnce(await requestsTo(path, sessions));
@@ -51,6 +60,13 @@ const orders: Orders = {
   async sample(path, effort) {
     const run = atOnce(await requestsTo(path, effort.operations));
     return (await cpuCost({ run }, { ...effort, operations: effort.operations / AT_ONCE })) / AT_ONCE;
+  },
+
+  async retained(path, requests) {
+    const run = atOnce(await requestsTo(path, 64));
+    const before = await heldBytes();
+    for (let index = 0; index < requests / AT_ONCE; index++) await run(index);
+    return ((await heldBytes()) - before) / requests;
   },
 
   async repeat(path, times) {

@@ -11,11 +11,13 @@ import { owners } from "./owners.ts";
 import { profile } from "./profile.ts";
 import { prune } from "./prune.ts";
 import { redis } from "./redis.ts";
+import { retention } from "./retention.ts";
 import { size } from "./size.ts";
 
 export const MEASUREMENTS: readonly Measurement[] = [
   direct,
   overhead,
+  retention,
   http,
   redis,
   calls,

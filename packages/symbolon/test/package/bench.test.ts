@@ -6,6 +6,7 @@ import { type Finished, ROOT, run } from "./workspace.ts";
 const NAMES = [
   "direct",
   "overhead",
+  "retention",
   "http",
   "redis",
   "calls",
@@ -67,6 +68,15 @@ describe("npm run bench", () => {
     expect(plot.match(/<polyline/g)).toHaveLength(4);
     expect(plot).not.toContain("NaN");
   }, 240_000);
+
+  it("finds that a request leaves next to nothing in memory until the next full collection", async () => {
+    const { code, output } = await bench("--quick", "--only", "retention");
+    expect(code, output).toBe(0);
+    const judged = output.match(/^budget: .+$/gm) ?? [];
+    expect(judged.length).toBeGreaterThan(3);
+    // A request that is kept leaves eight times as much as the budget allows.
+    expect(judged.filter((line) => !line.startsWith("budget: met"))).toEqual([]);
+  });
 
   it("runs what is named alone, as JSON when asked", async () => {
     const { code, output } = await bench("--tiny", "--only", "size", "--json");
