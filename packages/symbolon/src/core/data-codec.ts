@@ -56,13 +56,10 @@ export class DataCodec {
     return encodeData(data, this.#bounds);
   }
 
-  /** Whether data is what a text says: far cheaper than to check it, which most requests need not. */
-  spells(data: unknown, text: string): boolean {
-    try {
-      return JSON.stringify(data) === text;
-    } catch {
-      return false;
-    }
+  /** Checks data and writes it as text; null when that is the text given. Unchanged data is not checked: it was before. */
+  changed(data: unknown, baseline: string): string | null {
+    const text = textOf(data);
+    return text === baseline ? null : encodeData(data, this.#bounds, text);
   }
 
   /** @throws {DataInvalidError} when the schema refuses data about to be saved. */
@@ -80,6 +77,15 @@ export class DataCodec {
       throw new OptionsError("schema: must validate synchronously.");
     }
     return result;
+  }
+}
+
+/** Undefined for what has no text, or throws when it is asked for one: the check says why. */
+function textOf(data: unknown): string | undefined {
+  try {
+    return JSON.stringify(data);
+  } catch {
+    return undefined;
   }
 }
 

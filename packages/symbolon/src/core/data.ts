@@ -22,10 +22,13 @@ type JsonObject = Record<string, unknown>;
 // Assigning to these changes an object's ancestry instead of its content (CWE-1321).
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
 
-/** Encodes data; throws `DataInvalidError` or `DataTooLargeError`, each naming the path or the bound. */
-export function encodeData(data: unknown, bounds: Bounds): string {
+/**
+ * Encodes data; throws `DataInvalidError` or `DataTooLargeError`, each naming the path or the bound. `known` is what
+ * `JSON.stringify` makes of it, where that was asked for already.
+ */
+export function encodeData(data: unknown, bounds: Bounds, known?: string): string {
   checkData(data, bounds);
-  const text = JSON.stringify(data);
+  const text = known ?? JSON.stringify(data);
   if (text.length > bounds.bytes || (text.length * 3 > bounds.bytes && Buffer.byteLength(text) > bounds.bytes)) {
     throw new DataTooLargeError(`Session data is over ${bounds.bytes} bytes; see bounds.bytes.`);
   }

@@ -513,8 +513,8 @@ export class LiveSession {
   }
 
   #nextRecord(current: Snapshot, next: NextData | null, intent: SaveIntent): PlannedWrite | null {
-    const { flashes: held, ...old } = current.envelope;
     const { engine } = this;
+    const [held, old] = withoutFlashes(current.envelope);
     const absoluteAt = Math.min(old.absoluteAt, intent.endsAt ?? old.absoluteAt);
     const differs = next !== null && next.differs;
     const isFlashed = intent.flashes !== NO_FLASHES;
@@ -552,6 +552,13 @@ export class LiveSession {
     if (this.#shortenedTo === endsAt) this.#shortenedTo = null;
     if (text !== null) this.data.take(snapshot, data, text);
   }
+}
+
+/** The flashes of an envelope, and the rest. To leave out what is not there is five times as dear as to look. */
+function withoutFlashes(envelope: Envelope): readonly [Envelope["flashes"], Omit<Envelope, "flashes">] {
+  if (envelope.flashes === undefined) return [undefined, envelope];
+  const { flashes, ...others } = envelope;
+  return [flashes, others];
 }
 
 const NO_FLASHES: FlashIntent = Object.freeze({ added: [], taken: new Set<string>() });

@@ -79,8 +79,7 @@ export class SessionData {
   /** The data as text when it differs from the baseline, else null. */
   changedText(): string | null {
     const { codec } = this.#engine;
-    if (this.#value === undefined || codec.spells(this.#value, this.#baseline)) return null;
-    return codec.encode(this.#value);
+    return this.#value === undefined ? null : codec.changed(this.#value, this.#baseline);
   }
 
   /** Fixes what the request wants now. */

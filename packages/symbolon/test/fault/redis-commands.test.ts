@@ -1,8 +1,8 @@
 import type { AdmissionRules } from "symbolon";
-import { createCluster, createSentinel } from "redis";
+import { createClient, createCluster, createSentinel } from "redis";
 import { redisStore } from "symbolon/stores/redis";
 import { parseGroupUrl, startRedisCluster, startRedisSentinel } from "symbolon-servers";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { needsServer } from "../support/servers.ts";
 import { adminOf, call, newChange, newRecord, openOn, ownServer } from "./redis-setup.ts";
 
@@ -44,6 +44,22 @@ needsServer("redis", () => {
     expect(await commandsOf(() => store.read(newRecord(), call()))).toEqual({ get: 1 });
     await store.delete(record, { reason: "logout", at: Date.now() }, call());
     expect(await commandsOf(() => store.read(record, call()))).toEqual({ get: 1 });
+  });
+
+  test.each([
+    ["no limit of the client's own, where the application has set none", {}, 0],
+    ["the limit that the application has set", { commandOptions: { timeout: 4000 } }, undefined],
+  ])("a read through node-redis has %s", async (_what, settings, expected) => {
+    const { url } = await ownServer();
+    const client = createClient({ url, ...settings });
+    await client.connect();
+    onTestFinished(() => client.destroy());
+    const sent = vi.spyOn(client, "sendCommand");
+    const store = redisStore(client);
+    expect(await store.read(newRecord(), call())).toBe(null);
+    const read = sent.mock.calls.findLast(([[name]]) => name === "GET");
+    expect(read?.[1]).toMatchObject({ typeMapping: { 36: Buffer } });
+    expect(read?.[1]?.timeout).toBe(expected);
   });
 
   test("a write is one script that the server knows already", async () => {
