@@ -35,8 +35,9 @@ describe("a PostgreSQL table", () => {
       await closeAll(url, tableOf(storage.where));
       const [counted] = await runSql("postgres", url, counts);
       expect(Number(counted!["n_tup_upd"])).toBe(200);
-      // Some pages may be full, while others' snapshots keep old rows alive. With an index on the deadline, it is none.
-      expect(Number(counted!["n_tup_hot_upd"])).toBeGreaterThanOrEqual(100);
+      // How many depends on others: while their snapshots keep old rows alive, pages fill up. With an index on anything that
+      // a touch changes, it is none.
+      expect(Number(counted!["n_tup_hot_upd"])).toBeGreaterThan(0);
     });
 
     test("is searched by an index in every statement but those that count or copy all of it", async () => {
