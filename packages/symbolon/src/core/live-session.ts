@@ -554,7 +554,7 @@ export class LiveSession {
   }
 }
 
-/** The flashes of an envelope, and the rest. To leave out what is not there is five times as dear as to look. */
+/** The flashes of an envelope, and the rest; no copy is made where there are none, as nearly always. */
 function withoutFlashes(envelope: Envelope): readonly [Envelope["flashes"], Omit<Envelope, "flashes">] {
   if (envelope.flashes === undefined) return [undefined, envelope];
   const { flashes, ...others } = envelope;
